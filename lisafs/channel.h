@@ -2,6 +2,7 @@
 #define LISAFS_LISAFS_CHANNEL_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -29,26 +30,33 @@ struct SpinPolicy {
 // payload() is the user's to copy before it trusts it.
 //
 // One thread uses a channel at a time; Shutdown may be called from any.
+//
+// Errors: ECONNRESET, shut down by either side; EPROTO, the peer broke the protocol. After any failure the channel is
+// of no more use, and its user should Shutdown it, so that the peer is told.
 class Channel {
  public:
   enum class Side { kClient, kServer };
 
-  // `window` is what the peers map MAP_SHARED at their own addresses, kMinWindow(max_message) bytes or more; it is
-  // unmapped with the channel. `fd_socket` is this side's end of the SOCK_SEQPACKET pair.
+  // Maps `length` bytes of `memory_fd` from `offset` (multiples of the page size, below 4 GiB), until the channel goes:
+  // EINVAL otherwise. The file must be that long and never shrink. `fd_socket` is this side's end of the SOCK_SEQPACKET
+  // pair.
   static Result<std::unique_ptr<Channel>> Create(Side side, int memory_fd, int64_t offset, uint64_t length,
                                                  Fd fd_socket, SpinPolicy spin);
   ~Channel();
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
 
-  // Bytes of window that payloads of `max_message` bytes need: headers, rounded up to pages.
+  // Bytes of window that payloads of `max_message` bytes need: headers included, rounded up to pages.
   static uint64_t WindowSize(uint32_t max_message);
 
   // The client's handshake: to be called once, before the first request.
   Status Connect();
-  // The server's: waits for the client's, and then for its first request, as Receive does.
+  // The server's: waits for the client's and answers it. Receive comes next.
   Status Accept();
 
-  // Where a payload is written before SendAndReceive, and found after it.
-  std::span<std::byte> payload();
+  // Where a payload is written before SendAndReceive, and found after it. As long as the window allows, which may be
+  // more than the connection's max_message.
+  std::span<std::byte> payload() { return {base_ + kPayloadOffset, length_ - kPayloadOffset}; }
 
   struct Incoming {
     uint16_t mid;
@@ -56,22 +64,54 @@ class Channel {
     size_t donated;                // Descriptors the peer says it sent: only a client looks at it.
   };
   // Hands the window to the peer with a message of `size` payload bytes and waits until it comes back. Descriptors in
-  // `send` (a server's) are sent before and closed; ones that cannot be sent are left out, in order from the first that
-  // failed. ECONNRESET: shut down, by either side. EPROTO: the peer broke the protocol. After any failure the channel
-  // is of no more use.
+  // `send` (a server's; may be null) are sent before and closed; ones that cannot be sent are left out, in order from
+  // the first that failed.
   Result<Incoming> SendAndReceive(Mid mid, size_t size, Donations* send);
-  // A server's first wait, without sending. (Accept returns once the handshake is answered.)
+  // A server's first wait, after Accept, without sending.
   Result<Incoming> Receive();
-  // A client's: collects up to `count` descriptors that came with the response, without waiting.
+  // A client's: collects up to `count` descriptors that came with the response, without waiting. What `received` (may
+  // be null) has no room for is closed.
   void ReceiveDonations(size_t count, Donations* received);
 
-  // From the next hand-over on, say in the window when this side sleeps, and wake the peer only when it says it sleeps.
-  // Both sides call it at the same point of the conversation: the client after the response to SleepFlags, the server
-  // before it waits for the next request.
+  // From now on say in the window when this side sleeps, and wake the peer only when it says it sleeps. The client
+  // calls it after the response to SleepFlags; the server before it sends that response, which still wakes in any case.
   void UseSleepFlags();
 
-  // Ends the channel for both sides, from any thread and any number of times.
+  // Ends the channel for both sides, from any thread and any number of times. When the first call returns, this side's
+  // thread does not sleep and will not sleep again.
   void Shutdown();
+
+ private:
+  struct Window;
+  static constexpr size_t kPayloadOffset = 20;
+
+  Channel(Side side, std::byte* base, uint64_t length, Fd fd_socket, SpinPolicy spin);
+
+  Status SendRaw(uint32_t data_length);
+  Status WaitForTurn();
+  void SpinForTurn();
+  Status Sleep();
+  void WakePeer();
+  size_t SendDonations(Donations& send);
+  Status CheckHandshake();
+  Result<Incoming> ReadIncoming();
+
+  std::byte* const base_;  // The window, length_ bytes.
+  const uint64_t length_;
+  Window* const window_;  // The same.
+  const uint32_t mine_;
+  const uint32_t theirs_;
+  std::atomic<uint32_t>* const my_sleep_flag_;
+  std::atomic<uint32_t>* const peer_sleep_flag_;
+  const Fd fd_socket_;
+
+  std::chrono::nanoseconds spin_;
+  std::chrono::steady_clock::time_point no_spin_before_;
+  bool tell_sleep_ = false;        // Keep my_sleep_flag_.
+  bool trust_sleep_flag_ = false;  // Wake by peer_sleep_flag_.
+
+  // kAsleep and kStopping: what Shutdown and the thread that uses the channel tell each other, out of the peer's reach.
+  std::atomic<uint32_t> local_ = 0;
 };
 
 }  // namespace lisafs

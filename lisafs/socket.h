@@ -1,10 +1,13 @@
 #ifndef LISAFS_LISAFS_SOCKET_H_
 #define LISAFS_LISAFS_SOCKET_H_
 
+#include <sys/socket.h>
+
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
-#include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
@@ -21,6 +24,7 @@ class Donations {
   int operator[](size_t i) const { return fds_[i].get(); }
   // The i-th descriptor to its new owner; an invalid Fd if there is none.
   Fd Take(size_t i) { return i < count_ ? std::move(fds_[i]) : Fd(); }
+  // Closes all of them.
   void Clear();
 
  private:
@@ -28,9 +32,16 @@ class Donations {
   size_t count_ = 0;
 };
 
+// Takes over the descriptors that recvmsg put in `message`: the first `want` of them, as far as there is room, go to
+// `donated` (may be null), the others are closed. Returns how many were kept.
+size_t ReceiveDescriptors(const msghdr& message, size_t want, Donations* donated);
+
 // One side of the socket lane: messages of `u32 payload length, u16 message, u16 zero, payload` over a unix stream
 // socket, which it owns. Used by one thread at a time, but for Shutdown. See gVisor's pkg/lisafs/sock.go for the
 // original.
+//
+// Any failure of Send or Receive means that the connection is of no more use. ECONNRESET: the peer, or Shutdown, ended
+// it, even in mid-message.
 class SocketLane {
  public:
   // `socket` may be blocking or not. `max_message` bounds payloads both ways; a client learns it with Mount and sets it
@@ -39,12 +50,11 @@ class SocketLane {
 
   void set_max_message(uint32_t max_message);
 
-  // Room for an outgoing payload of max_message bytes; valid until set_max_message. Allocated at first use, never on
-  // the way of a request.
-  std::span<std::byte> payload();
+  // Room for an outgoing payload of max_message bytes; valid until set_max_message. What Receive gave lies here too.
+  std::span<std::byte> payload() { return {buffer_.get() + kHeaderSize, max_message_}; }
 
-  // Sends the first `size` bytes of payload() as message `mid`, with `donated` riding on its first byte and closed here
-  // afterwards.
+  // Sends the first `size` bytes of payload() as message `mid`, with `donated` (may be null) riding on its first byte
+  // and closed here afterwards, also on failure.
   Status Send(Mid mid, size_t size, Donations* donated);
 
   struct Incoming {
@@ -54,8 +64,8 @@ class SocketLane {
     std::span<const std::byte> payload;
     bool too_long;
   };
-  // Waits for a whole message. Up to `want` descriptors that come with it are put in `donated`; others are dropped.
-  // Fails with ECONNRESET at end of stream, even in mid-message.
+  // Waits for a whole message. Up to `want` descriptors (at most kMaxDonated) that come with it are put in `donated`;
+  // others are dropped.
   Result<Incoming> Receive(size_t want, Donations* donated);
 
   // Ends both directions, from any thread: whoever waits in Send or Receive, here and in the peer, is told.
@@ -64,9 +74,23 @@ class SocketLane {
   int fd() const { return socket_.get(); }
 
  private:
+  static constexpr size_t kHeaderSize = 8;
+
+  // Reads what there is, at least one byte, into `into`.
+  Result<size_t> Read(std::span<std::byte> into, size_t want, Donations* donated);
+  // Moves bytes that were read ahead to `into`, as many as there are and fit.
+  size_t TakeAhead(std::span<std::byte> into);
+  Status WaitFor(short events);
+
   Fd socket_;
   uint32_t max_message_;
-  std::vector<std::byte> buffer_;
+  // An outgoing message, header and payload, or an incoming payload behind the room for a header. Never initialised as
+  // a whole, so that it takes only the memory that messages have needed.
+  std::unique_ptr<std::byte[]> buffer_;
+  // A small message is read with one call, and a peer that sends ahead is read ahead: this is where.
+  std::array<std::byte, 4096> ahead_;
+  size_t ahead_begin_ = 0;
+  size_t ahead_end_ = 0;
 };
 
 }  // namespace lisafs

@@ -1,0 +1,265 @@
+#include "lisafs/channel.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+#include <string_view>
+#include <utility>
+
+namespace lisafs {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Values of Window::state.
+constexpr uint32_t kClientActive = 0;
+constexpr uint32_t kServerActive = 1;
+constexpr uint32_t kShutDown = 2;
+
+// Bits of Channel::local_.
+constexpr uint32_t kAsleep = 1;
+constexpr uint32_t kStopping = 2;
+
+constexpr uint32_t kMessageHeaderSize = 4;
+constexpr size_t kDataOffset = 16;
+constexpr std::string_view kHandshake = "{}\n";
+
+// Looks at the window between two looks at the clock.
+constexpr int kSpinTurns = 32;
+// Two looks at the clock that far apart mean that the spinning thread was descheduled: others need the CPU more.
+constexpr auto kDescheduled = std::chrono::microseconds(100);
+constexpr auto kNoSpinAfterDescheduling = std::chrono::milliseconds(5);
+
+// Found out before main, since a confined process cannot ask any more.
+const bool kOneCpu = sysconf(_SC_NPROCESSORS_ONLN) < 2;
+
+void Pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// The peer maps the same word at another address, so these are not the private kind.
+void FutexWake(std::atomic<uint32_t>& word, int count) { syscall(SYS_futex, &word, FUTEX_WAKE, count, nullptr); }
+void FutexWait(std::atomic<uint32_t>& word, uint32_t expected) {
+  syscall(SYS_futex, &word, FUTEX_WAIT, expected, nullptr);
+}
+
+}  // namespace
+
+// What a window begins with.
+struct Channel::Window {
+  std::atomic<uint32_t> state;
+  std::atomic<uint32_t> data_length;  // From kDataOffset.
+  // gVisor leaves these two alone.
+  std::atomic<uint32_t> client_sleeps;
+  std::atomic<uint32_t> server_sleeps;
+  // u16 message, u8 number of descriptors, u8 zero: one word, so that it is read once.
+  std::atomic<uint32_t> message;
+};
+
+Channel::Channel(Side side, std::byte* base, uint64_t length, Fd fd_socket, SpinPolicy spin)
+    : base_(base),
+      length_(length),
+      window_(reinterpret_cast<Window*>(base)),
+      mine_(side == Side::kClient ? kClientActive : kServerActive),
+      theirs_(side == Side::kClient ? kServerActive : kClientActive),
+      my_sleep_flag_(side == Side::kClient ? &window_->client_sleeps : &window_->server_sleeps),
+      peer_sleep_flag_(side == Side::kClient ? &window_->server_sleeps : &window_->client_sleeps),
+      fd_socket_(std::move(fd_socket)),
+      spin_(kOneCpu ? 0 : spin.microseconds * 1000LL) {
+  static_assert(offsetof(Window, message) == kDataOffset && sizeof(Window) == kPayloadOffset);
+  static_assert(std::atomic<uint32_t>::is_always_lock_free);
+}
+
+Result<std::unique_ptr<Channel>> Channel::Create(Side side, int memory_fd, int64_t offset, uint64_t length,
+                                                 Fd fd_socket, SpinPolicy spin) {
+  const uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  if (length < page || length > UINT32_MAX || length % page != 0 || offset < 0) return Fail(EINVAL);
+  void* base = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, offset);
+  if (base == MAP_FAILED) return FailWithErrno();
+  return std::unique_ptr<Channel>(new Channel(side, static_cast<std::byte*>(base), length, std::move(fd_socket), spin));
+}
+
+Channel::~Channel() { munmap(base_, length_); }
+
+uint64_t Channel::WindowSize(uint32_t max_message) {
+  const uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  return (kPayloadOffset + uint64_t{max_message} + page - 1) / page * page;
+}
+
+Status Channel::Connect() {
+  memcpy(base_ + kDataOffset, kHandshake.data(), kHandshake.size());
+  LISAFS_RETURN_IF_ERROR(SendRaw(kHandshake.size()));
+  LISAFS_RETURN_IF_ERROR(WaitForTurn());
+  return CheckHandshake();
+}
+
+Status Channel::Accept() {
+  LISAFS_RETURN_IF_ERROR(WaitForTurn());
+  LISAFS_RETURN_IF_ERROR(CheckHandshake());
+  memcpy(base_ + kDataOffset, kHandshake.data(), kHandshake.size());
+  return SendRaw(kHandshake.size());
+}
+
+// Peers greet each other with an empty JSON object, room for parameters that nobody has yet.
+Status Channel::CheckHandshake() {
+  char copy[64];
+  const uint32_t length = window_->data_length.load(std::memory_order_relaxed);
+  if (length > sizeof copy) return Fail(EPROTO);
+  memcpy(copy, base_ + kDataOffset, length);
+  size_t kept = 0;
+  for (char c : std::string_view(copy, length)) {
+    if (c != ' ' && c != '\t' && c != '\r' && c != '\n') copy[kept++] = c;
+  }
+  if (std::string_view(copy, kept) != "{}") return Fail(EPROTO);
+  return {};
+}
+
+Result<Channel::Incoming> Channel::SendAndReceive(Mid mid, size_t size, Donations* send) {
+  assert(size <= payload().size());
+  const size_t donated = send != nullptr && send->size() > 0 ? SendDonations(*send) : 0;
+  window_->message.store(static_cast<uint16_t>(mid) | static_cast<uint32_t>(donated << 16), std::memory_order_relaxed);
+  LISAFS_RETURN_IF_ERROR(SendRaw(kMessageHeaderSize + static_cast<uint32_t>(size)));
+  return Receive();
+}
+
+Result<Channel::Incoming> Channel::Receive() {
+  LISAFS_RETURN_IF_ERROR(WaitForTurn());
+  return ReadIncoming();
+}
+
+Result<Channel::Incoming> Channel::ReadIncoming() {
+  const uint32_t length = window_->data_length.load(std::memory_order_relaxed);
+  if (length < kMessageHeaderSize || length > length_ - kDataOffset) return Fail(EPROTO);
+  const uint32_t message = window_->message.load(std::memory_order_relaxed);
+  return Incoming{static_cast<uint16_t>(message), payload().first(length - kMessageHeaderSize),
+                  (message >> 16) & UINT8_MAX};
+}
+
+// Hands over what lies in the window.
+Status Channel::SendRaw(uint32_t data_length) {
+  if ((local_.load(std::memory_order_relaxed) & kStopping) != 0) return Fail(ECONNRESET);
+  window_->data_length.store(data_length, std::memory_order_relaxed);
+  uint32_t state = mine_;
+  if (!window_->state.compare_exchange_strong(state, theirs_)) return Fail(state == kShutDown ? ECONNRESET : EPROTO);
+  WakePeer();
+  return {};
+}
+
+// The peer sets its flag, then looks at the state; here the state was changed, then the flag is looked at. All four are
+// sequentially consistent, so that one of the two sides sees the other's.
+void Channel::WakePeer() {
+  if (!trust_sleep_flag_ || peer_sleep_flag_->load() != 0) FutexWake(window_->state, 1);
+  trust_sleep_flag_ = tell_sleep_;
+}
+
+Status Channel::WaitForTurn() {
+  SpinForTurn();
+  for (;;) {
+    const uint32_t state = window_->state.load(std::memory_order_acquire);
+    if (state == mine_) return {};
+    if (state != theirs_) return Fail(state == kShutDown ? ECONNRESET : EPROTO);
+    LISAFS_RETURN_IF_ERROR(Sleep());
+  }
+}
+
+// Returns when the window is not the peer's any more, or when it is better to sleep.
+void Channel::SpinForTurn() {
+  if (spin_.count() == 0) return;
+  if (no_spin_before_ != Clock::time_point()) {
+    if (Clock::now() < no_spin_before_) return;
+    no_spin_before_ = {};
+  }
+  Clock::time_point begin{}, last{};
+  while ((local_.load(std::memory_order_relaxed) & kStopping) == 0) {
+    for (int i = 0; i < kSpinTurns; ++i) {
+      if (window_->state.load(std::memory_order_acquire) != theirs_) return;
+      Pause();
+    }
+    const auto now = Clock::now();
+    if (begin == Clock::time_point()) begin = last = now;
+    if (now - last > kDescheduled) {
+      no_spin_before_ = now + kNoSpinAfterDescheduling;
+      return;
+    }
+    if (now - begin >= spin_) return;
+    last = now;
+  }
+}
+
+// Until the window may have changed hands. The kernel looks at the state again before it puts the thread to sleep.
+Status Channel::Sleep() {
+  if (tell_sleep_) my_sleep_flag_->store(1);
+  if ((local_.fetch_or(kAsleep) & kStopping) == 0 && window_->state.load() == theirs_) {
+    FutexWait(window_->state, theirs_);
+  }
+  const bool shut_down = (local_.fetch_and(~kAsleep) & kStopping) != 0;
+  if (tell_sleep_) my_sleep_flag_->store(0);
+  if (shut_down) return Fail(ECONNRESET);
+  return {};
+}
+
+void Channel::Shutdown() {
+  const uint32_t before = local_.fetch_or(kStopping);
+  if ((before & kStopping) != 0) return;
+  window_->state.exchange(kShutDown);
+  FutexWake(window_->state, INT_MAX);
+  // A hostile peer may undo the change of state and let its own threads swallow wake-ups, and this side's thread may
+  // not have come to sleep yet: wake until it is seen to be awake. It then finds kStopping, whatever the window says.
+  while ((local_.load() & kAsleep) != 0) {
+    FutexWake(window_->state, INT_MAX);
+    sched_yield();
+  }
+}
+
+void Channel::UseSleepFlags() {
+  tell_sleep_ = true;
+  // The server's next message is the response to SleepFlags, for which the client waits as it always did; WakePeer
+  // trusts the flag after it.
+  if (mine_ == kClientActive) trust_sleep_flag_ = true;
+}
+
+size_t Channel::SendDonations(Donations& send) {
+  size_t sent = 0;
+  for (; sent < send.size(); ++sent) {
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message{};
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof(int));
+    const int number = send[sent];
+    memcpy(CMSG_DATA(rights), &number, sizeof number);
+    // A client that does not read its descriptors must not hold this thread up.
+    if (sendmsg(fd_socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) break;
+  }
+  send.Clear();
+  return sent;
+}
+
+void Channel::ReceiveDonations(size_t count, Donations* received) {
+  for (; count > 0; --count) {
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    msghdr message{};
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    if (recvmsg(fd_socket_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0) return;
+    if (ReceiveDescriptors(message, 1, received) != 1) return;
+  }
+}
+
+}  // namespace lisafs
