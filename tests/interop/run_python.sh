@@ -1,0 +1,3 @@
+#!/bin/bash
+# Runs a Python test with Debian's Python, whatever else is on PATH. usage: run_python.sh TEST.py ARGUMENT...
+exec /usr/bin/python3 -B "$@"
