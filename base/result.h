@@ -5,6 +5,7 @@
 
 #include <string>
 #include <tl/expected.hpp>
+#include <utility>
 
 namespace lisafs {
 
@@ -29,6 +30,23 @@ class Errno {
 template <typename T>
 using Result = tl::expected<T, Errno>;
 using Status = Result<void>;
+
+// A step of a program's set-up that failed: what was tried, and the errno. For Die(error.what, error.error.ToString()).
+struct StepError {
+  std::string what;
+  Errno error;
+};
+template <typename T>
+using StepResult = tl::expected<T, StepError>;
+
+inline tl::unexpected<StepError> FailStep(std::string what, Errno error) {
+  return tl::unexpected<StepError>(StepError{std::move(what), error});
+}
+// Reads errno.
+inline tl::unexpected<StepError> FailStepWithErrno(const char* what) {
+  Errno error = Errno::Last();
+  return FailStep(what, error);
+}
 
 inline tl::unexpected<Errno> Fail(int error) { return tl::unexpected<Errno>(Errno(error)); }
 inline tl::unexpected<Errno> Fail(Errno error) { return tl::unexpected<Errno>(error); }

@@ -1,0 +1,133 @@
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/program.h"
+#include "confine/confine.h"
+
+namespace lisafs {
+namespace {
+
+constexpr int kStopSignals[] = {SIGTERM, SIGINT, SIGHUP};
+
+sigset_t StopSignalSet() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int signal : kStopSignals) sigaddset(&set, signal);
+  return set;
+}
+
+void HandleStopSignals(void (*handler)(int)) {
+  struct sigaction action = {};
+  action.sa_handler = handler;
+  sigfillset(&action.sa_mask);
+  for (int signal : kStopSignals) sigaction(signal, &action, nullptr);
+}
+
+void ExitOnSignal(int signal) { _exit(128 + signal); }
+
+volatile sig_atomic_t supervised_child = 0;
+
+void ForwardSignal(int signal) {
+  int saved = errno;
+  kill(supervised_child, signal);
+  errno = saved;
+}
+
+// As fork, with `namespaces` and other clone flags.
+pid_t ForkInto(uint64_t flags) {
+  clone_args args = {};
+  args.flags = flags;
+  // CLONE_PARENT takes the caller's own exit signal.
+  args.exit_signal = (flags & CLONE_PARENT) ? 0 : SIGCHLD;
+  // libc keeps the thread's id in memory and has the kernel update it across fork. It must not go stale in the child,
+  // where another thread might get the same number. Kernels without checkpoint support do not tell the address; there
+  // the number stays what it was.
+  int* libc_tid = nullptr;
+  if (prctl(PR_GET_TID_ADDRESS, &libc_tid) == 0 && libc_tid != nullptr) {
+    args.flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+    args.child_tid = reinterpret_cast<uint64_t>(libc_tid);
+  }
+  return static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof args));
+}
+
+// The calling process when it stays: exits as the child does.
+[[noreturn]] void Supervise(pid_t child, const sigset_t& original_mask) {
+  supervised_child = child;
+  HandleStopSignals(ForwardSignal);
+  sigprocmask(SIG_SETMASK, &original_mask, nullptr);
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0) {
+    if (errno != EINTR) DieErrno("waitpid");
+  }
+  _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
+// The calling process when it leaves: tells the child's pid, and only then lets the child go on.
+StepResult<void> HandOver(pid_t child, int ready_fd, Fd release) {
+  char line[16];
+  int length = snprintf(line, sizeof line, "%d\n", child);
+  if (write(ready_fd, line, length) != length) return FailStepWithErrno("write the child's pid to --ready-fd");
+  if (write(release.get(), "", 1) != 1) return FailStepWithErrno("release the child");
+  _exit(kExitSuccess);
+}
+
+// In the child that was handed over. Without a byte in the pipe the caller failed, and said so.
+StepResult<void> AwaitRelease(Fd released) {
+  char byte;
+  if (read(released.get(), &byte, 1) != 1) _exit(kExitFailure);
+  if (setsid() < 0) return FailStepWithErrno("setsid");
+  return {};
+}
+
+// In the child whose caller stays. The caller holds the pipe's other end as long as it lives.
+StepResult<void> DieWithParent(Fd parent_alive) {
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return FailStepWithErrno("prctl PR_SET_PDEATHSIG");
+  pollfd hang_up = {parent_alive.get(), 0, 0};
+  if (poll(&hang_up, 1, 0) != 0) _exit(kExitFailure);
+  return {};
+}
+
+}  // namespace
+
+StepResult<void> EnterNamespaces(int ready_fd) {
+  const bool hand_over = ready_fd >= 0;
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) < 0) return FailStepWithErrno("pipe2");
+  Fd child_end(ends[0]);
+  Fd parent_end(ends[1]);
+
+  // Signals wait until both processes have their handlers; an ignored SIGCHLD would lose the child's status.
+  signal(SIGCHLD, SIG_DFL);
+  const sigset_t stop_signals = StopSignalSet();
+  sigset_t original_mask;
+  sigprocmask(SIG_BLOCK, &stop_signals, &original_mask);
+
+  constexpr uint64_t kNamespaces =
+      CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+  pid_t child = ForkInto(kNamespaces | (hand_over ? CLONE_PARENT : 0));
+  if (child < 0) {
+    auto failure = FailStepWithErrno("clone3 into new namespaces");
+    sigprocmask(SIG_SETMASK, &original_mask, nullptr);
+    return failure;
+  }
+  if (child > 0) {
+    child_end.reset();
+    if (!hand_over) Supervise(child, original_mask);
+    return HandOver(child, ready_fd, std::move(parent_end));
+  }
+
+  parent_end.reset();
+  HandleStopSignals(ExitOnSignal);
+  sigprocmask(SIG_UNBLOCK, &stop_signals, nullptr);
+  return hand_over ? AwaitRelease(std::move(child_end)) : DieWithParent(std::move(child_end));
+}
+
+}  // namespace lisafs

@@ -1,0 +1,73 @@
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "confine/confine.h"
+
+namespace lisafs {
+namespace {
+
+StepResult<void> SetLimits(uint64_t max_open_files) {
+  rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) < 0) return FailStepWithErrno("getrlimit RLIMIT_NOFILE");
+  if (max_open_files != 0) files.rlim_max = std::min<rlim_t>(max_open_files, files.rlim_max);
+  files.rlim_cur = files.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &files) < 0) return FailStepWithErrno("setrlimit RLIMIT_NOFILE");
+
+  rlimit core = {0, 0};
+  if (setrlimit(RLIMIT_CORE, &core) < 0) return FailStepWithErrno("setrlimit RLIMIT_CORE");
+  return {};
+}
+
+StepResult<void> EmptyBoundingSet() {
+  // Until the kernel knows no more: it may be newer than the headers.
+  for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; ++capability) {
+    if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0) return FailStepWithErrno("prctl PR_CAPBSET_DROP");
+  }
+  return {};
+}
+
+StepResult<void> KeepOnly(const std::vector<int>& capabilities) {
+  // libc has no wrapper, and libcap's does no more for a process of one thread.
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {};
+  for (int capability : capabilities) {
+    sets[CAP_TO_INDEX(capability)].permitted |= CAP_TO_MASK(capability);
+    sets[CAP_TO_INDEX(capability)].effective |= CAP_TO_MASK(capability);
+  }
+  if (syscall(SYS_capset, &header, sets) < 0) return FailStepWithErrno("capset");
+  return {};
+}
+
+}  // namespace
+
+StepResult<void> DropPrivileges(const Privileges& privileges) {
+  umask(0);
+  if (auto set = SetLimits(privileges.max_open_files); !set) return set;
+  if (setgroups(0, nullptr) < 0) return FailStepWithErrno("setgroups");
+
+  // The bounding set and the securebits need CAP_SETPCAP, so the capabilities go last.
+  if (auto emptied = EmptyBoundingSet(); !emptied) return emptied;
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0) {
+    return FailStepWithErrno("prctl PR_CAP_AMBIENT_CLEAR_ALL");
+  }
+  constexpr unsigned long kSecureBits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+                                        SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+                                        SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+  if (prctl(PR_SET_SECUREBITS, kSecureBits, 0, 0, 0) < 0) return FailStepWithErrno("prctl PR_SET_SECUREBITS");
+  if (auto kept = KeepOnly(privileges.capabilities); !kept) return kept;
+
+  // Nobody without CAP_SYS_PTRACE looks into the process or dumps it. Its own threads still use its /proc/self/fd.
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return FailStepWithErrno("prctl PR_SET_DUMPABLE");
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return FailStepWithErrno("prctl PR_SET_NO_NEW_PRIVS");
+  return {};
+}
+
+}  // namespace lisafs
