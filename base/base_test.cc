@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "base/escape.h"
 #include "base/fd.h"
 #include "base/program.h"
 #include "base/result.h"
@@ -65,6 +66,13 @@ TEST(Program, EscapesControlCharacters) {
   testing::internal::CaptureStderr();
   PrintError("open \x1b[31m", "a\nb");
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "test: open \\x1b[31m: a\\x0ab\n");
+}
+
+TEST(Escape, CatchesControlCharactersOfTwoBytes) {
+  EXPECT_EQ(Escape("caf\xc3\xa9 \xc2\x9b"
+                   "2J"),
+            "caf\xc3\xa9 \\xc2\\x9b2J");
+  EXPECT_EQ(Escape("\x7f\t"), "\\x7f\\x09");
 }
 
 }  // namespace

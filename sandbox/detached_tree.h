@@ -1,0 +1,31 @@
+#ifndef LISAFS_SANDBOX_DETACHED_TREE_H_
+#define LISAFS_SANDBOX_DETACHED_TREE_H_
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/fd.h"
+#include "sandbox/mount_attributes.h"
+
+namespace lisafs {
+
+// A mount of its own of some directory or file, attached nowhere: whoever holds the descriptor reaches what is below it
+// and, since nothing is above it, nothing else. What is mounted or unmounted elsewhere later does not show in it.
+struct DetachedTree {
+  Fd fd;            // O_PATH.
+  mode_t type = 0;  // S_IFDIR or S_IFREG.
+};
+
+// Opens `source` in the calling thread's mount namespace, following symbolic links. With `recursive` the mounts below
+// it come along, with the same attributes.
+//
+// NOT_FOUND: it does not exist. INVALID_ARGUMENT: it is neither a directory nor a regular file. Messages do not repeat
+// `source`.
+absl::StatusOr<DetachedTree> OpenDetachedTree(const std::string& source, const MountAttributes& attributes,
+                                              bool recursive);
+
+}  // namespace lisafs
+
+#endif  // LISAFS_SANDBOX_DETACHED_TREE_H_

@@ -1,0 +1,78 @@
+#include "sandbox/fuse_mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "absl/strings/str_cat.h"
+
+namespace lisafs {
+namespace {
+
+// The kernel says why it refuses an option only in the file system context's log.
+absl::Status ContextError(int context, const std::string& what) {
+  int error = errno;
+  char line[256];
+  ssize_t size = read(context, line, sizeof line);
+  std::string why = size > 0 ? absl::StrCat(" (", std::string(line, size), ")") : "";
+  return absl::ErrnoToStatus(error, absl::StrCat(what, why));
+}
+
+}  // namespace
+
+absl::StatusOr<FuseMount> MakeFuseMount(mode_t root_type, const MountAttributes& attributes) {
+  FuseMount fuse;
+  fuse.device.reset(open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  if (!fuse.device) {
+    return absl::FailedPreconditionError(absl::ErrnoToStatus(errno, "/dev/fuse cannot be opened").message());
+  }
+  Fd context(fsopen("fuse", FSOPEN_CLOEXEC));
+  if (!context) return absl::FailedPreconditionError(absl::ErrnoToStatus(errno, "fsopen").message());
+
+  const std::pair<const char*, std::string> options[] = {
+      {"source", "lisafs"},
+      {"subtype", "lisafs"},
+      {"fd", absl::StrCat(fuse.device.get())},
+      {"rootmode", root_type == S_IFDIR ? "40000" : "100000"},
+      {"user_id", "0"},
+      {"group_id", "0"},
+  };
+  for (const auto& [key, value] : options) {
+    if (fsconfig(context.get(), FSCONFIG_SET_STRING, key, value.c_str(), 0) != 0) {
+      return ContextError(context.get(), absl::StrCat("FUSE option ", key));
+    }
+  }
+  for (const char* flag : {"allow_other", "default_permissions"}) {
+    if (fsconfig(context.get(), FSCONFIG_SET_FLAG, flag, nullptr, 0) != 0) {
+      return ContextError(context.get(), absl::StrCat("FUSE option ", flag));
+    }
+  }
+  if (fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
+    return ContextError(context.get(), "FUSE file system");
+  }
+  fuse.mount.reset(fsmount(context.get(), FSMOUNT_CLOEXEC, attributes.Flags()));
+  if (!fuse.mount) return ContextError(context.get(), "fsmount");
+  return fuse;
+}
+
+absl::StatusOr<Fd> OpenMountPoint(const std::string& path, mode_t root_type) {
+  Fd mount_point(open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!mount_point) return absl::ErrnoToStatus(errno, "cannot be opened");
+  struct stat stat;
+  if (fstat(mount_point.get(), &stat) != 0) return absl::ErrnoToStatus(errno, "stat");
+  if ((stat.st_mode & S_IFMT) != root_type) {
+    return absl::InvalidArgumentError(root_type == S_IFDIR ? "not a directory, as its source is"
+                                                           : "not a regular file, as its source is");
+  }
+  return mount_point;
+}
+
+absl::Status AttachMount(int mount, int mount_point) {
+  if (move_mount(mount, "", mount_point, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0) {
+    return absl::ErrnoToStatus(errno, "move_mount");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace lisafs
