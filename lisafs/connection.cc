@@ -1,0 +1,200 @@
+#include "lisafs/connection.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+namespace lisafs {
+namespace {
+
+uint64_t NowNanoseconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+Result<MountResp> HandleMount(Connection& connection, const Empty&) { return connection.Mount(); }
+
+Result<ChannelResp> HandleChannel(Connection& connection, const Empty&, Call& call) {
+  return connection.MakeChannel(call);
+}
+
+Status HandleClose(Connection& connection, const FdsReq& request) {
+  for (size_t i = 0; i < request.fds.size(); ++i) connection.fds().Close(request.fds[i]);
+  return {};
+}
+
+Result<size_t> HandleSleepFlags(Connection&, const Empty&, Call& call) {
+  if (call.channel == nullptr) return Fail(EINVAL);
+  call.channel->UseSleepFlags();
+  return 0;
+}
+
+}  // namespace
+
+HandlerTable::HandlerTable() {
+  Serve<Mid::kMount, HandleMount>();
+  Serve<Mid::kChannel, HandleChannel>();
+  Serve<Mid::kClose, HandleClose>();
+  Serve<Mid::kSleepFlags, HandleSleepFlags>();
+}
+
+Connection::Lane::Lane(size_t index, const Options& options)
+    : counters(options.counters == nullptr ? nullptr : &options.counters->lanes[index]),
+      // Not zeroed: pages that no request needs stay untouched.
+      request(std::make_unique_for_overwrite<std::byte[]>(options.max_message)) {}
+
+Connection::Connection(Server& server, MountPoint& mount, Fd socket, const Options& options)
+    : server_(server),
+      mount_(mount),
+      options_(options),
+      supported_(server.handlers.Supported()),
+      budget_(options.max_fds),
+      fds_(options.counters),
+      socket_(std::move(socket), options.max_message) {}
+
+Connection::~Connection() { End(); }
+
+void Connection::Serve() {
+  Lane lane(0, options_);
+  for (;;) {
+    auto incoming = socket_.Receive(0, nullptr);
+    if (!incoming) break;
+    Donations donations;
+    Reply reply = Dispatch(lane, {incoming->mid, incoming->payload, incoming->too_long}, socket_.payload(), donations);
+    if (!socket_.Send(reply.mid, reply.size, &donations)) break;
+  }
+  End();
+}
+
+void Connection::End() {
+  {
+    std::lock_guard lock(channels_mutex_);
+    closing_ = true;
+  }
+  // Nothing is added to channels_ any more, so it can be read without the mutex, which a channel's thread may want.
+  for (auto& lane : channels_) lane->channel->Shutdown();
+  for (auto& lane : channels_) lane->thread.join();
+  channels_.clear();
+  windows_.reset();
+  socket_.Shutdown();
+  fds_.Clear();
+}
+
+Connection::Reply Connection::Dispatch(Lane& lane, const Request& request, std::span<std::byte> response,
+                                       Donations& donations) {
+  int index = MessageIndex(request.mid);
+  MessageCounters* counters = lane.counters == nullptr || index < 0 ? nullptr : &lane.counters->messages[index];
+  uint64_t start = counters == nullptr ? 0 : NowNanoseconds();
+
+  Reply reply;
+  auto handled = Handle(lane, request, response, donations);
+  if (handled) {
+    reply = {static_cast<Mid>(request.mid), *handled};
+  } else {
+    donations.Clear();
+    Writer writer(response);
+    Encode(writer, ErrorResp{static_cast<uint32_t>(handled.error().value())});
+    reply = {Mid::kError, writer.size()};
+  }
+
+  if (counters != nullptr) {
+    counters->Count(handled ? 0 : handled.error().value(), request.payload.size(), reply.size,
+                    NowNanoseconds() - start);
+  }
+  return reply;
+}
+
+Result<size_t> Connection::Handle(Lane& lane, const Request& request, std::span<std::byte> response,
+                                  Donations& donations) {
+  if (request.too_long || request.payload.size() > options_.max_message) return Fail(EIO);
+  if (closing_.load(std::memory_order_relaxed)) return Fail(ECONNRESET);
+  const HandlerTable::Entry& entry = server_.handlers.Find(request.mid);
+  if (entry.handler == nullptr) return Fail(EOPNOTSUPP);
+  if (entry.effect == Effect::kWrites && options_.read_only) return Fail(EROFS);
+
+  bool has_data = request.mid == static_cast<uint16_t>(Mid::kPWrite);
+  size_t copied = has_data ? std::min(kPWriteHeaderSize, request.payload.size()) : request.payload.size();
+  if (copied > 0) memcpy(lane.request.get(), request.payload.data(), copied);
+  Call call = {
+      .request = {lane.request.get(), copied},
+      .data = request.payload.subspan(copied),
+      .response = response.first(std::min<size_t>(response.size(), options_.max_message)),
+      .donations = donations,
+      .channel = lane.channel,
+  };
+  try {
+    return entry.handler(*this, call);
+  } catch (...) {
+    // Only the allocator can get here. Locks and descriptors were released on the way.
+    return Fail(EREMOTEIO);
+  }
+}
+
+Result<MountResp> Connection::Mount() {
+  LISAFS_ASSIGN_OR_RETURN(FdBudget::Share share, budget_.Take());
+  LISAFS_ASSIGN_OR_RETURN(MountPoint::Root root, mount_.OpenRoot(std::move(share)));
+  return MountResp{
+      .root = {.control_fd = fds_.Insert(std::move(root.control)), .stat = root.stat},
+      .max_message = options_.max_message,
+      .supported = MidArray(supported_),
+  };
+}
+
+Result<ChannelResp> Connection::MakeChannel(Call& call) {
+  std::lock_guard lock(channels_mutex_);
+  if (closing_) return Fail(ENOSYS);
+  if (channels_.size() >= std::min(options_.max_channels, kMaxChannels)) return Fail(ENOMEM);
+
+  if (!windows_) {
+    LISAFS_ASSIGN_OR_RETURN(WindowFile windows, WindowFile::Create());
+    windows_.emplace(std::move(windows));
+  }
+  LISAFS_ASSIGN_OR_RETURN(WindowFile::Window window, windows_->Allocate(Channel::WindowSize(options_.max_message)));
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return FailWithErrno();
+  Fd mine(pair[0]);
+  Fd theirs(pair[1]);
+  Fd memory(fcntl(windows_->fd(), F_DUPFD_CLOEXEC, 0));
+  if (!memory || fcntl(theirs.get(), F_SETFL, O_NONBLOCK) != 0) return FailWithErrno();
+  LISAFS_ASSIGN_OR_RETURN(auto channel, Channel::Create(Channel::Side::kServer, windows_->fd(), window.offset,
+                                                        window.length, std::move(mine), options_.spin));
+
+  // Its own channel is lane 1, and so on: the socket is lane 0.
+  auto lane = std::make_unique<ChannelLane>(ChannelLane{std::move(channel), Lane(channels_.size() + 1, options_), {}});
+  lane->lane.channel = lane->channel.get();
+  channels_.reserve(channels_.size() + 1);
+  try {
+    lane->thread = std::thread(&Connection::ServeChannel, this, std::ref(*lane));
+  } catch (const std::system_error&) {
+    return Fail(EAGAIN);
+  }
+  channels_.push_back(std::move(lane));
+
+  call.donations.Add(std::move(memory));
+  call.donations.Add(std::move(theirs));
+  return ChannelResp{.data_offset = window.offset, .data_length = window.length};
+}
+
+void Connection::ServeChannel(ChannelLane& lane) {
+  Channel& channel = *lane.channel;
+  if (options_.counters != nullptr) options_.counters->channels.fetch_add(1, std::memory_order_relaxed);
+  if (channel.Accept()) {
+    auto incoming = channel.Receive();
+    while (incoming) {
+      Donations donations;
+      Reply reply = Dispatch(lane.lane, {incoming->mid, incoming->payload, false}, channel.payload(), donations);
+      incoming = channel.SendAndReceive(reply.mid, reply.size, &donations);
+    }
+  }
+  channel.Shutdown();
+  if (options_.counters != nullptr) options_.counters->channels.fetch_sub(1, std::memory_order_relaxed);
+}
+
+}  // namespace lisafs

@@ -1,0 +1,50 @@
+#ifndef LISAFS_LISAFS_SERVER_H_
+#define LISAFS_LISAFS_SERVER_H_
+
+#include <memory>
+#include <utility>
+
+#include "base/result.h"
+#include "lisafs/fd_table.h"
+#include "lisafs/handler_table.h"
+#include "lisafs/messages.h"
+#include "lisafs/node.h"
+
+// A LISAFS server, in three parts:
+//   Server      what all connections share: the handlers and the node tree.
+//   MountPoint  one mounted tree; an implementation derives from it.
+//   Connection  one client (connection.h).
+
+namespace lisafs {
+
+struct Server {
+  HandlerTable handlers;  // Complete before the first connection serves.
+  NodeTree tree;
+};
+
+// What a connection is allowed to ask for. Shared by connections that serve the same mount; outlives them.
+class MountPoint {
+ public:
+  explicit MountPoint(Server& server) : tree_(server.tree), root_(server.tree.MakeRoot()) {}
+  virtual ~MountPoint() = default;
+  MountPoint(const MountPoint&) = delete;
+  MountPoint& operator=(const MountPoint&) = delete;
+
+  struct Root {
+    std::shared_ptr<ControlFd> control;
+    Statx stat;
+  };
+  // A new control FD for the mount's root. From any thread.
+  virtual Result<Root> OpenRoot(FdBudget::Share share) = 0;
+
+ protected:
+  NodeRef root() const { return tree_.Copy(*root_); }
+
+ private:
+  NodeTree& tree_;
+  const NodeRef root_;
+};
+
+}  // namespace lisafs
+
+#endif  // LISAFS_LISAFS_SERVER_H_
