@@ -1,0 +1,88 @@
+#include "seccomp/gofer_policy.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include "seccomp/runtime_rules.h"
+
+namespace lisafs {
+namespace {
+
+// Reopening is never creating, and a read-only gofer asks for nothing but reading.
+constexpr uint32_t kCreating = O_CREAT;
+constexpr uint32_t kChanging = O_ACCMODE | O_CREAT | O_TRUNC;
+
+void AllowConnections(SeccompPolicy& policy) {
+  policy.Allow(SCMP_SYS(memfd_create), "Channel: the file of the windows")
+      .Allow(SCMP_SYS(ftruncate), "Channel: the size of that file; SetStat")
+      .Allow(SCMP_SYS(fcntl), "Channel: neither side can shrink the windows", {ArgIs(1, F_ADD_SEALS, "F_ADD_SEALS")})
+      .Allow(SCMP_SYS(socketpair), "Channel: the socket for descriptors",
+             {ArgIs(0, AF_UNIX, "AF_UNIX"), ArgIs(1, SOCK_SEQPACKET | SOCK_CLOEXEC, "SOCK_SEQPACKET|SOCK_CLOEXEC"),
+              ArgIs(2, 0, "protocol 0")});
+}
+
+void AllowReading(SeccompPolicy& policy, const GoferPolicyOptions& options) {
+  const ArgCondition in_proc_self_fd = ArgIs(0, options.proc_self_fd, "/proc/self/fd");
+  if (options.read_only) {
+    policy.Allow(SCMP_SYS(openat), "walking",
+                 {ArgIsDescriptor(0), ArgMasked(2, kChanging | O_NOFOLLOW, O_RDONLY | O_NOFOLLOW,
+                                                "O_RDONLY|O_NOFOLLOW, no O_CREAT, no O_TRUNC")});
+    policy.Allow(SCMP_SYS(openat), "reopening",
+                 {in_proc_self_fd, ArgMasked(2, kChanging, O_RDONLY, "O_RDONLY, no O_CREAT, no O_TRUNC")});
+  } else {
+    policy.Allow(SCMP_SYS(openat), "walking, creating", {ArgIsDescriptor(0), ArgHas(2, O_NOFOLLOW, "O_NOFOLLOW")});
+    policy.Allow(SCMP_SYS(openat), "reopening", {in_proc_self_fd, ArgLacks(2, kCreating, "O_CREAT")});
+  }
+  policy.Allow(SCMP_SYS(statx), "FStat and every answer with an inode", {ArgIsDescriptor(0)})
+      .Allow(SCMP_SYS(newfstatat), "libc's fstat", {ArgIsDescriptor(0)})
+      .Allow(SCMP_SYS(fstatfs), "FStatFS")
+      .Allow(SCMP_SYS(readlinkat), "ReadLinkAt", {ArgIsDescriptor(0)})
+      .Allow(SCMP_SYS(getdents64), "Getdents64")
+      .Allow(SCMP_SYS(lseek), "Getdents64: from the start")
+      .Allow(SCMP_SYS(read), "descriptors")
+      .Allow(SCMP_SYS(pread64), "PRead")
+      .Allow(SCMP_SYS(preadv), "PRead")
+      .Allow(SCMP_SYS(fsync), "FSync")
+      .Allow(SCMP_SYS(fgetxattr), "FGetXattr")
+      .Allow(SCMP_SYS(flistxattr), "FListXattr")
+      // With the working directory on /proc/self/fd, "N" is descriptor N's file itself.
+      .Allow(SCMP_SYS(getxattr), "FGetXattr on what cannot be opened: \"N\" in /proc/self/fd")
+      .Allow(SCMP_SYS(listxattr), "FListXattr on what cannot be opened: \"N\" in /proc/self/fd");
+}
+
+void AllowChanging(SeccompPolicy& policy, const GoferPolicyOptions& options) {
+  const ArgCondition in_proc_self_fd = ArgIs(0, options.proc_self_fd, "/proc/self/fd");
+  policy.Allow(SCMP_SYS(pwrite64), "PWrite")
+      .Allow(SCMP_SYS(pwritev), "PWrite")
+      .Allow(SCMP_SYS(fallocate), "FAllocate", {ArgIs(1, 0, "mode 0")})
+      .Allow(SCMP_SYS(fchmod), "SetStat")
+      .Allow(SCMP_SYS(fchmodat), "SetStat on what cannot be opened", {in_proc_self_fd})
+      .Allow(__NR_fchmodat2, "SetStat on what cannot be opened", {ArgIsDescriptor(0)})
+      .Allow(SCMP_SYS(fchownat), "SetStat, the owner of what is created", {ArgIsDescriptor(0)})
+      .Allow(SCMP_SYS(utimensat), "SetStat", {ArgIsDescriptor(0)})
+      .Allow(SCMP_SYS(mkdirat), "MkdirAt", {ArgIsDescriptor(0)})
+      .Allow(SCMP_SYS(mknodat), "MknodAt", {ArgIsDescriptor(0)})
+      .Allow(SCMP_SYS(symlinkat), "SymlinkAt", {ArgIsDescriptor(1)})
+      .Allow(SCMP_SYS(linkat), "LinkAt: the very file a descriptor is on",
+             {in_proc_self_fd, ArgIsDescriptor(2), ArgIs(4, AT_SYMLINK_FOLLOW, "AT_SYMLINK_FOLLOW")})
+      .Allow(SCMP_SYS(unlinkat), "UnlinkAt, undoing a creation", {ArgIsDescriptor(0)})
+      .Allow(SCMP_SYS(renameat2), "RenameAt, RenameAt2", {ArgIsDescriptor(0), ArgIsDescriptor(2)})
+      .Allow(SCMP_SYS(fsetxattr), "FSetXattr")
+      .Allow(SCMP_SYS(fremovexattr), "FRemoveXattr")
+      .Allow(SCMP_SYS(setxattr), "FSetXattr on what cannot be opened: \"N\" in /proc/self/fd")
+      .Allow(SCMP_SYS(removexattr), "FRemoveXattr on what cannot be opened: \"N\" in /proc/self/fd");
+}
+
+}  // namespace
+
+SeccompPolicy GoferPolicy(const GoferPolicyOptions& options) {
+  SeccompPolicy policy;
+  AllowRuntime(policy);
+  AllowTransport(policy);
+  AllowConnections(policy);
+  AllowReading(policy, options);
+  if (!options.read_only) AllowChanging(policy, options);
+  return policy;
+}
+
+}  // namespace lisafs

@@ -1,0 +1,22 @@
+#ifndef LISAFS_SECCOMP_GOFER_POLICY_H_
+#define LISAFS_SECCOMP_GOFER_POLICY_H_
+
+#include "seccomp/policy.h"
+
+namespace lisafs {
+
+struct GoferPolicyOptions {
+  // The directory /proc/self/fd, through which descriptors are reopened: the one descriptor below which the last
+  // component of a path may be a link. The conditions on paths guard against mistakes in the gofer; what holds one that
+  // was taken over is its empty root and its detached trees.
+  int proc_self_fd;
+  // Every mount is read-only: no call that changes a file system is needed.
+  bool read_only;
+};
+
+// For the gofer. To be made by the process that installs it, since it admits signals to that process.
+SeccompPolicy GoferPolicy(const GoferPolicyOptions& options);
+
+}  // namespace lisafs
+
+#endif  // LISAFS_SECCOMP_GOFER_POLICY_H_

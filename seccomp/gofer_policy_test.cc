@@ -1,0 +1,221 @@
+#include "seccomp/gofer_policy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/uio.h>
+#include <sys/xattr.h>
+
+#include "base/fd.h"
+#include "seccomp/policy_testing.h"
+
+namespace lisafs {
+namespace {
+
+// What a gofer would hold.
+struct Held {
+  Fd directory{open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  Fd file{memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
+  Fd proc_self_fd{open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+
+  int dir() const { return directory.get(); }
+  int fd() const { return file.get(); }
+  int proc() const { return proc_self_fd.get(); }
+  std::string name() const { return std::to_string(file.get()); }
+};
+
+enum class Admitted {
+  kAlways,
+  kReadWrite,  // Not by a read-only gofer.
+  kNever,
+};
+using enum Admitted;
+
+struct Case {
+  const char* name;
+  Admitted admitted;
+  void (*call)(const Held& held);
+};
+
+// Calls are made on names and descriptors on which they do no harm: that they come back is what counts.
+constexpr char kNone[] = "seccomp_gofer_policy_test/none";
+
+const Case kCases[] = {
+    {"walk", kAlways, [](const Held& h) { openat(h.dir(), kNone, O_PATH | O_NOFOLLOW | O_CLOEXEC); }},
+    {"open", kAlways, [](const Held& h) { openat(h.dir(), kNone, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC); }},
+    {"open to write", kReadWrite, [](const Held& h) { openat(h.dir(), kNone, O_RDWR | O_NOFOLLOW | O_CLOEXEC); }},
+    {"create", kReadWrite,
+     [](const Held& h) { openat(h.dir(), kNone, O_CREAT | O_EXCL | O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0600); }},
+    {"open through a link", kNever, [](const Held& h) { openat(h.dir(), kNone, O_RDONLY | O_CLOEXEC); }},
+    {"reopen", kAlways, [](const Held& h) { openat(h.proc(), h.name().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); }},
+    {"reopen to write", kReadWrite, [](const Held& h) { openat(h.proc(), h.name().c_str(), O_WRONLY | O_CLOEXEC); }},
+    {"reopen to truncate", kReadWrite,
+     [](const Held& h) { openat(h.proc(), h.name().c_str(), O_RDONLY | O_TRUNC | O_CLOEXEC); }},
+    {"create when reopening", kNever, [](const Held& h) { openat(h.proc(), kNone, O_CREAT | O_RDWR, 0600); }},
+    {"openat2", kNever, [](const Held& h) { syscall(SYS_openat2, h.dir(), kNone, nullptr, 0); }},
+#ifdef __x86_64__
+    {"open without a directory", kNever, [](const Held&) { syscall(SYS_open, "/none", O_RDONLY); }},
+    {"stat by path", kNever, [](const Held&) { syscall(SYS_stat, "/none", nullptr); }},
+#endif
+    {"statx", kAlways,
+     [](const Held& h) {
+       struct statx out;
+       statx(h.fd(), "", AT_EMPTY_PATH, STATX_ALL, &out);
+     }},
+    {"statx by path", kNever,
+     [](const Held&) {
+       struct statx out;
+       statx(AT_FDCWD, "/none", 0, STATX_ALL, &out);
+     }},
+    {"fstat", kAlways,
+     [](const Held& h) {
+       struct stat out;
+       fstat(h.fd(), &out);
+     }},
+    {"fstatfs", kAlways,
+     [](const Held& h) {
+       struct statfs out;
+       fstatfs(h.fd(), &out);
+     }},
+    {"readlinkat", kAlways,
+     [](const Held& h) {
+       char target[16];
+       if (readlinkat(h.fd(), "", target, sizeof target) > 0) return;
+     }},
+    {"getdents64", kAlways,
+     [](const Held& h) {
+       char entries[1024];
+       syscall(SYS_getdents64, h.dir(), entries, sizeof entries);
+       lseek(h.dir(), 0, SEEK_SET);
+     }},
+    {"pread", kAlways,
+     [](const Held& h) {
+       char byte;
+       if (pread(h.fd(), &byte, 1, 0) > 0) return;
+     }},
+    {"pwrite", kReadWrite,
+     [](const Held& h) {
+       if (pwrite(h.fd(), "x", 1, 0) > 0) return;
+     }},
+    {"fsync", kAlways, [](const Held& h) { fsync(h.fd()); }},
+    {"fallocate", kReadWrite, [](const Held& h) { fallocate(h.fd(), 0, 0, 1); }},
+    {"fallocate to punch a hole", kNever,
+     [](const Held& h) { fallocate(h.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 1); }},
+    {"xattr", kAlways, [](const Held& h) { fgetxattr(h.fd(), "user.none", nullptr, 0); }},
+    {"xattr by name", kAlways, [](const Held& h) { getxattr(h.name().c_str(), "user.none", nullptr, 0); }},
+    {"list xattrs", kAlways,
+     [](const Held& h) {
+       flistxattr(h.fd(), nullptr, 0);
+       listxattr(h.name().c_str(), nullptr, 0);
+     }},
+    {"set xattr", kReadWrite, [](const Held& h) { fsetxattr(h.fd(), "user.none", "", 0, XATTR_REPLACE); }},
+    {"set xattr by name", kReadWrite,
+     [](const Held& h) { setxattr(h.name().c_str(), "user.none", "", 0, XATTR_REPLACE); }},
+    {"remove xattr", kReadWrite, [](const Held& h) { fremovexattr(h.fd(), "user.none"); }},
+    {"remove xattr by name", kReadWrite, [](const Held& h) { removexattr(h.name().c_str(), "user.none"); }},
+    {"fchmod", kReadWrite, [](const Held& h) { fchmod(h.fd(), 0600); }},
+    {"fchmodat", kReadWrite, [](const Held& h) { syscall(SYS_fchmodat, h.proc(), h.name().c_str(), 0600); }},
+    {"fchmodat elsewhere", kNever, [](const Held& h) { syscall(SYS_fchmodat, h.dir(), kNone, 0600); }},
+    {"fchmodat2", kReadWrite, [](const Held& h) { syscall(__NR_fchmodat2, h.fd(), "", 0600, AT_EMPTY_PATH); }},
+    {"fchownat", kReadWrite,
+     [](const Held& h) {
+       if (fchownat(h.fd(), "", -1, -1, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0) return;
+     }},
+    {"chown by path", kNever, [](const Held&) { syscall(SYS_fchownat, AT_FDCWD, "/none", 0, 0, 0); }},
+    {"utimensat", kReadWrite,
+     [](const Held& h) {
+       const timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_OMIT}};
+       syscall(SYS_utimensat, h.fd(), "", times, AT_EMPTY_PATH);
+     }},
+    {"mkdirat", kReadWrite, [](const Held& h) { mkdirat(h.dir(), kNone, 0700); }},
+    {"mknodat", kReadWrite, [](const Held& h) { mknodat(h.dir(), kNone, S_IFREG | 0600, 0); }},
+    {"symlinkat", kReadWrite,
+     [](const Held& h) {
+       if (symlinkat("target", h.dir(), kNone) < 0) return;
+     }},
+    {"linkat", kReadWrite,
+     [](const Held& h) {
+       if (linkat(h.proc(), h.name().c_str(), h.dir(), kNone, AT_SYMLINK_FOLLOW) < 0) return;
+     }},
+    {"linkat by name", kNever,
+     [](const Held& h) {
+       if (linkat(h.dir(), kNone, h.dir(), kNone, 0) < 0) return;
+     }},
+    {"unlinkat", kReadWrite, [](const Held& h) { unlinkat(h.dir(), kNone, 0); }},
+    {"renameat2", kReadWrite, [](const Held& h) { renameat2(h.dir(), kNone, h.dir(), kNone, RENAME_NOREPLACE); }},
+    {"rename by path", kNever, [](const Held& h) { renameat2(AT_FDCWD, "/none", h.dir(), kNone, 0); }},
+    {"window file", kAlways,
+     [](const Held&) {
+       int fd = memfd_create("windows", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+       if (ftruncate(fd, 4096) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL) < 0) _exit(1);
+       if (mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED) _exit(1);
+     }},
+    {"descriptor socket", kAlways,
+     [](const Held&) {
+       int ends[2];
+       if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) _exit(1);
+       shutdown(ends[0], SHUT_RDWR);
+     }},
+    {"another socket pair", kNever,
+     [](const Held&) {
+       int ends[2];
+       socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
+     }},
+    {"socket", kNever, [](const Held&) { socket(AF_UNIX, SOCK_STREAM, 0); }},
+    {"executable memory", kNever,
+     [](const Held&) { mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }},
+    {"memory made executable", kNever,
+     [](const Held&) {
+       void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+       mprotect(page, 4096, PROT_READ | PROT_EXEC);
+     }},
+    {"dup", kAlways, [](const Held& h) { fcntl(h.fd(), F_DUPFD_CLOEXEC, 0); }},
+    {"dup onto a number", kNever, [](const Held& h) { dup3(h.dir(), h.proc(), O_CLOEXEC); }},
+    {"status flags", kAlways, [](const Held& h) { fcntl(h.fd(), F_SETFL, fcntl(h.fd(), F_GETFL)); }},
+    {"lock", kNever, [](const Held& h) { fcntl(h.fd(), F_SETLEASE, F_WRLCK); }},
+    {"execve", kNever, [](const Held&) { syscall(SYS_execve, "/none", nullptr, nullptr); }},
+    {"execveat", kNever, [](const Held& h) { syscall(SYS_execveat, h.fd(), "", nullptr, nullptr, AT_EMPTY_PATH); }},
+    {"fork", kNever,
+     [](const Held&) {
+       if (syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) == 0) _exit(0);
+     }},
+    {"ptrace", kNever, [](const Held&) { syscall(SYS_ptrace, 0, 0, 0, 0); }},
+    {"mount", kNever, [](const Held&) { syscall(SYS_mount, "", "/", "", 0, nullptr); }},
+    {"chroot", kNever, [](const Held&) { syscall(SYS_chroot, "/"); }},
+    {"unshare", kNever, [](const Held&) { syscall(SYS_unshare, 0); }},
+    {"setns", kNever, [](const Held&) { syscall(SYS_setns, -1, 0); }},
+    {"setuid", kNever, [](const Held&) { syscall(SYS_setuid, 0); }},
+    {"open_by_handle_at", kNever, [](const Held&) { syscall(SYS_open_by_handle_at, -1, nullptr, 0); }},
+    {"io_uring", kNever, [](const Held&) { syscall(SYS_io_uring_setup, 1, nullptr); }},
+    {"bpf", kNever, [](const Held&) { syscall(SYS_bpf, 0, nullptr, 0); }},
+    {"ioctl", kNever, [](const Held& h) { syscall(SYS_ioctl, h.fd(), 0, 0); }},
+    {"kill another process", kNever, [](const Held&) { syscall(SYS_tgkill, getppid(), getppid(), 0); }},
+    {"another filter", kNever, [](const Held&) { prctl(PR_SET_SECCOMP, 0, 0, 0, 0); }},
+};
+
+class GoferPolicyTest : public testing::TestWithParam<bool> {};
+
+TEST_P(GoferPolicyTest, AdmitsWhatItShould) {
+  const bool read_only = GetParam();
+  for (const Case& c : kCases) {
+    bool survives = c.admitted == kAlways || (c.admitted == kReadWrite && !read_only);
+    EXPECT_EQ(OutcomeOf([&] {
+                Held held;
+                InstallOrExit(GoferPolicy({.proc_self_fd = held.proc(), .read_only = read_only}));
+                c.call(held);
+              }),
+              survives ? kSurvived : kKilled)
+        << c.name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Mounts, GoferPolicyTest, testing::Bool(),
+                         [](const auto& info) { return info.param ? "ReadOnly" : "ReadWrite"; });
+
+}  // namespace
+}  // namespace lisafs

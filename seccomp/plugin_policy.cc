@@ -1,0 +1,28 @@
+#include "seccomp/plugin_policy.h"
+
+#include "seccomp/runtime_rules.h"
+
+namespace lisafs {
+
+SeccompPolicy PluginPolicy() {
+  SeccompPolicy policy;
+  AllowRuntime(policy);
+  AllowTransport(policy);
+  policy.Allow(SCMP_SYS(read), "FUSE requests")
+      .Allow(SCMP_SYS(readv), "FUSE requests")
+      .Allow(SCMP_SYS(writev), "FUSE replies")
+      .Allow(SCMP_SYS(newfstatat), "the type and size of a donated file: libc's fstat", {ArgIsDescriptor(0)})
+      .Allow(SCMP_SYS(pread64), "donated files")
+      .Allow(SCMP_SYS(preadv), "donated files")
+      .Allow(SCMP_SYS(pwrite64), "donated files")
+      .Allow(SCMP_SYS(pwritev), "donated files")
+      .Allow(SCMP_SYS(lseek), "donated files: holes")
+      .Allow(SCMP_SYS(fallocate), "donated files")
+      .Allow(SCMP_SYS(ftruncate), "donated files")
+      .Allow(SCMP_SYS(fsync), "donated files")
+      .Allow(SCMP_SYS(fdatasync), "donated files")
+      .Allow(SCMP_SYS(copy_file_range), "between donated files");
+  return policy;
+}
+
+}  // namespace lisafs

@@ -1,0 +1,91 @@
+#include "seccomp/plugin_policy.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include "base/fd.h"
+#include "seccomp/policy_testing.h"
+
+namespace lisafs {
+namespace {
+
+struct Case {
+  const char* name;
+  bool survives;
+  void (*call)(int file, int socket);
+};
+
+const Case kCases[] = {
+    {"read and write a request", true,
+     [](int file, int) {
+       char byte[2] = "x";
+       iovec part = {byte, 1};
+       if (writev(file, &part, 1) != 1 || lseek(file, 0, SEEK_SET) != 0 || read(file, byte, 1) != 1) _exit(1);
+     }},
+    {"donated file", true,
+     [](int file, int) {
+       char byte = 'x';
+       iovec part = {&byte, 1};
+       struct stat info;
+       if (pwrite(file, &byte, 1, 0) != 1 || pread(file, &byte, 1, 0) != 1) _exit(1);
+       if (pwritev(file, &part, 1, 0) != 1 || preadv(file, &part, 1, 0) != 1) _exit(1);
+       if (fallocate(file, 0, 0, 10) < 0 || ftruncate(file, 5) < 0 || fsync(file) < 0 || fdatasync(file) < 0) _exit(1);
+       if (copy_file_range(file, nullptr, file, nullptr, 0, 0) < 0) _exit(1);
+       if (fstat(file, &info) < 0 || close(file) < 0) _exit(1);
+     }},
+    {"messages", true,
+     [](int, int socket) {
+       char byte = 'x';
+       iovec part = {&byte, 1};
+       msghdr message = {};
+       message.msg_iov = &part;
+       message.msg_iovlen = 1;
+       if (sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) != 1) _exit(1);
+       if (recvmsg(socket, &message, MSG_DONTWAIT) >= 0 || errno != EAGAIN) _exit(1);
+       shutdown(socket, SHUT_RDWR);
+     }},
+    {"window", true,
+     [](int file, int) {
+       if (ftruncate(file, 4096) < 0 || fcntl(file, F_GET_SEALS) < 0) _exit(1);
+       if (mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) == MAP_FAILED) _exit(1);
+     }},
+    {"open", false, [](int file, int) { openat(file, "none", O_RDONLY | O_NOFOLLOW); }},
+    {"openat2", false, [](int file, int) { syscall(SYS_openat2, file, "none", nullptr, 0); }},
+    {"socket", false, [](int, int) { socket(AF_UNIX, SOCK_STREAM, 0); }},
+    {"socketpair", false,
+     [](int, int) {
+       int ends[2];
+       socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends);
+     }},
+    {"memfd", false, [](int, int) { memfd_create("none", 0); }},
+    {"mkdir", false, [](int file, int) { mkdirat(file, "none", 0700); }},
+    {"unlink", false, [](int file, int) { unlinkat(file, "none", 0); }},
+    {"chmod", false, [](int file, int) { fchmod(file, 0600); }},
+    {"executable memory", false,
+     [](int, int) { mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }},
+    {"execve", false, [](int, int) { syscall(SYS_execve, "/none", nullptr, nullptr); }},
+    {"mount", false, [](int, int) { syscall(SYS_mount, "", "/", "", 0, nullptr); }},
+    {"setns", false, [](int, int) { syscall(SYS_setns, -1, 0); }},
+    {"ptrace", false, [](int, int) { syscall(SYS_ptrace, 0, 0, 0, 0); }},
+};
+
+TEST(PluginPolicy, AdmitsWhatItShould) {
+  for (const Case& c : kCases) {
+    EXPECT_EQ(OutcomeOf([&] {
+                Fd file(memfd_create("file", MFD_CLOEXEC));
+                int ends[2];
+                if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) _exit(1);
+                InstallOrExit(PluginPolicy());
+                c.call(file.get(), ends[0]);
+              }),
+              c.survives ? kSurvived : kKilled)
+        << c.name;
+  }
+}
+
+}  // namespace
+}  // namespace lisafs

@@ -1,0 +1,96 @@
+#include "seccomp/runtime_rules.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+namespace lisafs {
+namespace {
+
+// What libc's pthread_create passes to clone.
+constexpr int kThreadFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD |
+                             CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+
+void AllowMemory(SeccompPolicy& policy) {
+  // Nothing ever becomes executable: what is mapped so at the start is all the code there will be.
+  policy.Allow(SCMP_SYS(mmap), "heap, stacks, shared windows", {ArgLacks(2, PROT_EXEC, "PROT_EXEC")})
+      .Allow(SCMP_SYS(mprotect), "guard pages, the heaps of threads", {ArgLacks(2, PROT_EXEC, "PROT_EXEC")})
+      .Allow(SCMP_SYS(munmap), "heap, stacks, windows")
+      .Allow(SCMP_SYS(mremap), "realloc of large blocks")
+      .Allow(SCMP_SYS(madvise), "malloc and thread stacks give memory back")
+      .Allow(SCMP_SYS(brk), "heap");
+}
+
+void AllowThreads(SeccompPolicy& policy) {
+  policy.Allow(SCMP_SYS(clone), "threads", {ArgIs(0, kThreadFlags, "a thread's flags exactly")})
+      .Refuse(SCMP_SYS(clone3), ENOSYS, "its flags are out of a filter's sight; libc then uses clone")
+      .Allow(SCMP_SYS(set_robust_list), "a new thread")
+      .Allow(SCMP_SYS(rseq), "a new thread")
+      .Allow(SCMP_SYS(gettid), "locks that know their owner")
+      .Allow(SCMP_SYS(sched_yield), "spinning and shutting channels down")
+      .Allow(SCMP_SYS(sched_getaffinity), "malloc counts CPUs; so does the decision to spin")
+      .Allow(SCMP_SYS(prctl), "naming threads", {ArgIs(0, PR_SET_NAME, "PR_SET_NAME")})
+      .Allow(SCMP_SYS(exit), "the end of a thread")
+      .Allow(SCMP_SYS(exit_group), "the end");
+
+  constexpr uint32_t kCommand = ~static_cast<uint32_t>(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
+  policy.Allow(SCMP_SYS(futex), "locks and channels", {ArgMasked(1, kCommand, FUTEX_WAIT, "FUTEX_WAIT")})
+      .Allow(SCMP_SYS(futex), "locks and channels", {ArgMasked(1, kCommand, FUTEX_WAKE, "FUTEX_WAKE")})
+      .Allow(SCMP_SYS(futex), "condition variables, joining",
+             {ArgMasked(1, kCommand, FUTEX_WAIT_BITSET, "FUTEX_WAIT_BITSET")})
+      .Allow(SCMP_SYS(futex), "condition variables", {ArgMasked(1, kCommand, FUTEX_WAKE_BITSET, "FUTEX_WAKE_BITSET")});
+}
+
+void AllowTimeAndSignals(SeccompPolicy& policy) {
+  policy.Allow(SCMP_SYS(clock_gettime), "time, where the vDSO has none")
+      .Allow(SCMP_SYS(gettimeofday), "time, where the vDSO has none")
+      .Allow(SCMP_SYS(nanosleep), "waiting")
+      .Allow(SCMP_SYS(clock_nanosleep), "waiting")
+      .Allow(SCMP_SYS(restart_syscall), "a wait goes on after the process was stopped")
+      .Allow(SCMP_SYS(getrandom), "malloc and hash seeds")
+      .Allow(SCMP_SYS(rt_sigaction), "handlers, abort")
+      .Allow(SCMP_SYS(rt_sigprocmask), "new threads, abort")
+      .Allow(SCMP_SYS(rt_sigreturn), "the end of a handler")
+      .Allow(SCMP_SYS(sigaltstack), "handlers of stack overflows")
+      .Allow(SCMP_SYS(getpid), "abort")
+      .Allow(SCMP_SYS(tgkill), "abort", {ArgIs(0, getpid(), "this process")});
+}
+
+void AllowLastWords(SeccompPolicy& policy) {
+  policy.Allow(SCMP_SYS(write), "errors on stderr; the line that says ready")
+      .Allow(SCMP_SYS(writev), "libc's own last words", {ArgIs(0, STDERR_FILENO, "stderr")})
+      // malloc asks /proc/sys/vm/overcommit_memory when a thread's heap shrinks, and does without an answer.
+      .Refuse(SCMP_SYS(openat), ENOENT, "libc looks for system files; there are none",
+              {ArgIs(0, AT_FDCWD, "AT_FDCWD")});
+}
+
+}  // namespace
+
+void AllowRuntime(SeccompPolicy& policy) {
+  AllowMemory(policy);
+  AllowThreads(policy);
+  AllowTimeAndSignals(policy);
+  AllowLastWords(policy);
+}
+
+void AllowTransport(SeccompPolicy& policy) {
+  policy.Allow(SCMP_SYS(sendmsg), "the socket lane; descriptors on a channel")
+      .Allow(SCMP_SYS(recvmsg), "the socket lane; descriptors on a channel")
+      .Allow(SCMP_SYS(poll), "waiting for a message")
+      .Allow(SCMP_SYS(ppoll), "waiting for a message")
+      .Allow(SCMP_SYS(shutdown), "the end of a connection")
+      .Allow(SCMP_SYS(close), "descriptors")
+      .Allow(SCMP_SYS(dup), "a descriptor to give away")
+      .Allow(SCMP_SYS(fcntl), "a descriptor to give away", {ArgIs(1, F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC")})
+      .Allow(SCMP_SYS(fcntl), "access modes", {ArgIs(1, F_GETFL, "F_GETFL")})
+      .Allow(SCMP_SYS(fcntl), "blocking or not", {ArgIs(1, F_SETFL, "F_SETFL")})
+      .Allow(SCMP_SYS(fcntl), "close-on-exec", {ArgIs(1, F_GETFD, "F_GETFD")})
+      .Allow(SCMP_SYS(fcntl), "close-on-exec", {ArgIs(1, F_SETFD, "F_SETFD")})
+      .Allow(SCMP_SYS(fcntl), "is a window safe from shrinking", {ArgIs(1, F_GET_SEALS, "F_GET_SEALS")});
+}
+
+}  // namespace lisafs
