@@ -73,9 +73,9 @@ install_go() {
 
 # Downloads the modules that a go.mod names, once, so that nothing later needs the network.
 download_go_modules() {
-  local directory=$1 stamp=$LISAFS_CACHE/go/$(basename "$1").sum
+  local directory=$ROOT/$1 stamp=$LISAFS_CACHE/go/${1//\//-}.sum
   cmp -s "$directory/go.sum" "$stamp" && return
-  step "Downloading the Go modules of ${directory#"$ROOT"/}"
+  step "Downloading the Go modules of $1"
   (cd "$directory" && GOFLAGS=-mod=readonly "$GO" mod download >&2)
   cp "$directory/go.sum" "$stamp"
 }
@@ -97,4 +97,7 @@ install_packages "${build_packages[@]}" "${other_packages[@]}"
 mkdir -p "$LISAFS_CACHE/go"
 install_python_peer
 install_go
-download_go_modules "$ROOT/tests/interop/go"
+download_go_modules tests/interop/go
+download_go_modules benchmarks/go
+# The root file system of the containers that tests run, made here so that no test waits for it.
+"$ROOT/tests/containers/make_debian_root.sh" >/dev/null

@@ -1,0 +1,37 @@
+#!/bin/bash
+# Builds the programs, optimised, and copies them into one directory: they find each other as siblings.
+#
+# usage: install.sh [--prefix DIR]
+#   --prefix DIR   copy to DIR/bin (/usr/local/bin by default)
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+programs=(
+  control/lisafsctl
+  control/lisafsd
+  gofer/lisafs-gofer
+  plugin/lisafs-plugin
+  sandbox/lisafs-runtime
+)
+
+prefix=/usr/local
+case ${1-} in
+  --prefix) prefix=${2:?--prefix wants a directory} ;;
+  '') ;;
+  *)
+    sed -n '/^# usage:/,/^$/s/^# \?//p' "$0" >&2
+    exit 2
+    ;;
+esac
+
+labels=()
+for program in "${programs[@]}"; do labels+=("//${program%/*}:${program##*/}"); done
+bazel_run build --config=opt --noshow_progress "${labels[@]}" >&2
+built=$(bazel_run info --config=opt bazel-bin 2>/dev/null)
+
+mkdir -p "$prefix/bin"
+for program in "${programs[@]}"; do
+  # A running program's file cannot be written, but it can be replaced.
+  install -m 755 "$built/$program" "$prefix/bin/.${program##*/}.new"
+  mv "$prefix/bin/.${program##*/}.new" "$prefix/bin/${program##*/}"
+done
