@@ -7,11 +7,6 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-usage() {
-  sed -n '/^# usage:/,/^set /{s/^# \?//p}' "$0" >&2
-  exit 2
-}
-
 [[ ${1-} == rpc ]] || usage
 shift
 arguments=()

