@@ -12,7 +12,6 @@ import subprocess
 import sys
 
 ROUNDS = 5
-SECONDS = "1"
 
 # Each program is asked for its numbers once in every round, so that a machine that grows slower or faster does so for all.
 PEERS = [
@@ -43,7 +42,7 @@ def measure(directory, works):
                 absent[system] = f"{program} could not be built"
                 continue
             try:
-                values.setdefault((work, system), []).append(float(run(directory / program, work, SECONDS)))
+                values.setdefault((work, system), []).append(float(run(directory / program, work)))
             except (subprocess.SubprocessError, ValueError) as error:
                 absent[system] = str(error)
     return {key: runs for key, runs in values.items() if key[1] not in absent}, absent

@@ -1,8 +1,8 @@
 // Measures one null request of one protocol, between two processes: this one is the client and starts itself again as the server.
 //
-//	usage: PROGRAM channel|socket SECONDS
+//	usage: PROGRAM channel|socket
 //
-// Prints the nanoseconds that one exchange takes on average. It is built once with each file beside it that has connect and serve:
+// Prints the nanoseconds that one exchange takes. It is built once with each file beside it that has connect and serve:
 // lisafs.go for gVisor's LISAFS of today, p9.go (tag p9) for the 9P that gVisor had before.
 package main
 
@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strconv"
+	"sort"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,12 +23,10 @@ func main() {
 		check(serve(serverSocket))
 		return
 	}
-	if len(os.Args) != 3 || (os.Args[1] != "channel" && os.Args[1] != "socket") {
-		fmt.Fprintln(os.Stderr, "usage: PROGRAM channel|socket SECONDS")
+	if len(os.Args) != 2 || (os.Args[1] != "channel" && os.Args[1] != "socket") {
+		fmt.Fprintln(os.Stderr, "usage: PROGRAM channel|socket")
 		os.Exit(2)
 	}
-	seconds, err := strconv.ParseFloat(os.Args[2], 64)
-	check(err)
 
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	check(err)
@@ -41,31 +39,28 @@ func main() {
 	exchange, err := connect(fds[0], os.Args[1] == "channel")
 	check(err)
 
-	_, err = average(exchange, 200*time.Millisecond)
-	check(err)
-	nanoseconds, err := average(exchange, time.Duration(seconds*float64(time.Second)))
+	nanoseconds, err := measure(exchange)
 	check(err)
 	fmt.Printf("%.1f\n", nanoseconds)
 	check(server.Process.Kill())
 }
 
-// average is the time in nanoseconds that one exchange takes, over at least the given time.
-func average(exchange func() error, atLeast time.Duration) (float64, error) {
-	// So many that looking at the clock does not count.
-	const batch = 64
-	count := 0
-	start := time.Now()
-	for {
-		for range [batch]struct{}{} {
+// measure is the nanoseconds that one exchange takes: the middle of many short rounds, as //benchmarks:rpc does it.
+func measure(exchange func() error) (float64, error) {
+	const warmUp, rounds, exchanges = 5, 101, 500
+	var times []float64
+	for round := 0; round < warmUp+rounds; round++ {
+		start := time.Now()
+		for i := 0; i < exchanges; i++ {
 			if err := exchange(); err != nil {
 				return 0, err
 			}
 		}
-		count += batch
-		if elapsed := time.Since(start); elapsed >= atLeast {
-			return float64(elapsed.Nanoseconds()) / float64(count), nil
-		}
+		times = append(times, float64(time.Since(start).Nanoseconds())/exchanges)
 	}
+	times = times[warmUp:]
+	sort.Float64s(times)
+	return times[rounds/2], nil
 }
 
 func check(err error) {
