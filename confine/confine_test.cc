@@ -5,13 +5,12 @@
 #include <gtest/gtest.h>
 #include <linux/capability.h>
 #include <net/if.h>
-#include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,87 +21,18 @@
 #include <string>
 #include <thread>
 
-// The program under test is a forked child that confines itself; the tests look at it from outside, through /proc/PID.
+#include "confine/confine_testing.h"
+
+// The whole recipe: a child confines itself, and the tests look at it from outside, through /proc/PID.
 
 namespace lisafs {
 namespace {
-
-// Exit statuses of the forked children.
-constexpr int kStepFailed = 90;
-constexpr int kCheckFailed = 91;
-
-template <typename T>
-T OrExit(StepResult<T> result) {
-  if (result) {
-    if constexpr (std::is_void_v<T>) {
-      return;
-    } else {
-      return std::move(*result);
-    }
-  }
-  dprintf(STDERR_FILENO, "%s: %s\n", result.error().what.c_str(), result.error().error.ToString().c_str());
-  _exit(kStepFailed);
-}
-
-void ExitUnless(bool condition, const char* what) {
-  if (condition) return;
-  dprintf(STDERR_FILENO, "not so in the confined process: %s (%s)\n", what, Errno::Last().ToString().c_str());
-  _exit(kCheckFailed);
-}
-#define INSIDE(condition) ExitUnless(condition, #condition)
-
-struct Pipe {
-  Pipe() {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) < 0) abort();
-    read_end = Fd(ends[0]);
-    write_end = Fd(ends[1]);
-  }
-  Fd read_end;
-  Fd write_end;
-};
-
-// Runs `body` in a child and gives its pid.
-pid_t Fork(const std::function<void()>& body) {
-  pid_t pid = fork();
-  if (pid == 0) {
-    body();
-    _exit(0);
-  }
-  return pid;
-}
-
-// 128 + signal if killed, as EnterNamespaces has it.
-int WaitFor(pid_t pid) {
-  int status = 0;
-  if (waitpid(pid, &status, 0) != pid) return -1;
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-// Everything until end of file; gives up, with what there is, when nothing comes for ten seconds.
-std::string ReadAll(int fd) {
-  std::string all;
-  char buffer[512];
-  pollfd readable = {fd, POLLIN, 0};
-  while (poll(&readable, 1, 10'000) > 0) {
-    ssize_t n = read(fd, buffer, sizeof buffer);
-    if (n <= 0) return all;
-    all.append(buffer, n);
-  }
-  return all + "(timed out)";
-}
 
 std::string ReadFile(const std::string& path) {
   std::ifstream file(path);
   std::ostringstream all;
   all << file.rdbuf();
   return all.str();
-}
-
-std::string ReadLink(const std::string& path) {
-  char target[PATH_MAX];
-  ssize_t n = readlink(path.c_str(), target, sizeof target);
-  return n < 0 ? "" : std::string(target, n);
 }
 
 std::set<std::string> List(const std::string& path) {
@@ -312,101 +242,6 @@ TEST_F(ConfineTest, StopSignalsEndTheChild) {
     EXPECT_EQ(WaitFor(confined_), 128 + signal);
     confined_ = 0;
   }
-}
-
-TEST_F(ConfineTest, ChildDoesNotGoOnIfItsPidCannotBeTold) {
-  Pipe went_on;
-  pid_t starter = Fork([&] {
-    Fd full(open("/dev/full", O_WRONLY | O_CLOEXEC));
-    auto entered = EnterNamespaces(full.get());
-    if (entered) INSIDE(write(went_on.write_end.get(), "x", 1) == 1);
-    _exit(entered ? 0 : kStepFailed);
-  });
-  went_on.write_end.reset();
-  EXPECT_EQ(WaitFor(starter), kStepFailed);
-  EXPECT_EQ(ReadAll(went_on.read_end.get()), "");
-  int status = 0;
-  EXPECT_GT(waitpid(-1, &status, 0), 0);  // The child, which is this process's too.
-  EXPECT_EQ(WEXITSTATUS(status), 1);
-}
-
-TEST_F(ConfineTest, AttachedParentExitsAsTheChildDoes) {
-  pid_t exits = Fork([] {
-    OrExit(EnterNamespaces(-1));
-    _exit(7);
-  });
-  EXPECT_EQ(WaitFor(exits), 7);
-
-  pid_t faults = Fork([] {
-    OrExit(EnterNamespaces(-1));
-    OrExit(DropPrivileges({}));  // No core file.
-    *static_cast<volatile int*>(nullptr) = 0;
-  });
-  EXPECT_EQ(WaitFor(faults), 128 + SIGSEGV);
-}
-
-// Starts an attached pair whose child holds the write end of a pipe, and waits until the child runs.
-pid_t StartAttached(Pipe& alive) {
-  pid_t parent = Fork([&] {
-    OrExit(EnterNamespaces(-1));
-    INSIDE(write(alive.write_end.get(), "x", 1) == 1);
-    while (true) pause();
-  });
-  alive.write_end.reset();
-  char byte;
-  EXPECT_EQ(read(alive.read_end.get(), &byte, 1), 1);
-  return parent;
-}
-
-TEST_F(ConfineTest, AttachedParentForwardsSignals) {
-  for (int signal : {SIGTERM, SIGINT, SIGHUP}) {
-    Pipe alive;
-    pid_t parent = StartAttached(alive);
-    kill(parent, signal);
-    EXPECT_EQ(WaitFor(parent), 128 + signal);
-    EXPECT_EQ(ReadAll(alive.read_end.get()), "");
-  }
-}
-
-TEST_F(ConfineTest, AttachedChildDiesWithItsParent) {
-  Pipe alive;
-  pid_t parent = StartAttached(alive);
-  kill(parent, SIGKILL);
-  EXPECT_EQ(WaitFor(parent), 128 + SIGKILL);
-  EXPECT_EQ(ReadAll(alive.read_end.get()), "");
-}
-
-TEST(CloseOtherDescriptors, KeepsWhatIsAskedFor) {
-  pid_t child = Fork([] {
-    for (int fd = 20; fd < 30; ++fd) dup2(STDERR_FILENO, fd);
-    const int keep[] = {25, 22, 22};
-    OrExit(CloseOtherDescriptors(keep));
-    for (int fd = 3; fd < 64; ++fd) INSIDE((fcntl(fd, F_GETFD) >= 0) == (fd == 22 || fd == 25));
-    INSIDE(ReadLink("/proc/self/fd/0") == "/dev/null");
-  });
-  EXPECT_EQ(WaitFor(child), 0);
-}
-
-TEST(CloseOtherDescriptors, LeavesStandardInputThatIsKept) {
-  pid_t child = Fork([] {
-    Pipe pipe;
-    dup2(pipe.read_end.get(), STDIN_FILENO);
-    const int keep[] = {STDIN_FILENO};
-    OrExit(CloseOtherDescriptors(keep));
-    INSIDE(ReadLink("/proc/self/fd/0").starts_with("pipe:"));
-  });
-  EXPECT_EQ(WaitFor(child), 0);
-}
-
-TEST(CloseOtherDescriptors, FillsStandardDescriptorsThatAreClosed) {
-  pid_t child = Fork([] {
-    close(STDIN_FILENO);
-    close(STDOUT_FILENO);
-    OrExit(CloseOtherDescriptors({}));
-    INSIDE(ReadLink("/proc/self/fd/0") == "/dev/null");
-    INSIDE(ReadLink("/proc/self/fd/1") == "/dev/null");
-  });
-  EXPECT_EQ(WaitFor(child), 0);
 }
 
 }  // namespace

@@ -13,10 +13,11 @@
 namespace lisafs {
 namespace {
 
-// What a child needs to end and to say why.
+// What a child needs to end and to say why, also when it is built with a sanitizer.
 SeccompPolicy Minimal() {
   SeccompPolicy policy;
   policy.Allow(SCMP_SYS(exit_group), "the end").Allow(SCMP_SYS(write), "stderr");
+  for (int call : {SCMP_SYS(sigaltstack), SCMP_SYS(mmap), SCMP_SYS(munmap)}) policy.Allow(call, "sanitizers");
   return policy;
 }
 
