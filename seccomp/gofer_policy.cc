@@ -1,6 +1,7 @@
 #include "seccomp/gofer_policy.h"
 
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <sys/socket.h>
 
 #include "seccomp/runtime_rules.h"
@@ -11,6 +12,10 @@ namespace {
 // Reopening is never creating, and a read-only gofer asks for nothing but reading.
 constexpr uint32_t kCreating = O_CREAT;
 constexpr uint32_t kChanging = O_ACCMODE | O_CREAT | O_TRUNC;
+
+// What FAllocate passes on; the gofer itself refuses everything else.
+constexpr uint32_t kAllocateModes = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE |
+                                    FALLOC_FL_ZERO_RANGE | FALLOC_FL_INSERT_RANGE;
 
 void AllowConnections(SeccompPolicy& policy) {
   policy.Allow(SCMP_SYS(memfd_create), "Channel: the file of the windows")
@@ -54,7 +59,7 @@ void AllowChanging(SeccompPolicy& policy, const GoferPolicyOptions& options) {
   const ArgCondition in_proc_self_fd = ArgIs(0, options.proc_self_fd, "/proc/self/fd");
   policy.Allow(SCMP_SYS(pwrite64), "PWrite")
       .Allow(SCMP_SYS(pwritev), "PWrite")
-      .Allow(SCMP_SYS(fallocate), "FAllocate", {ArgIs(1, 0, "mode 0")})
+      .Allow(SCMP_SYS(fallocate), "FAllocate", {ArgLacks(1, ~kAllocateModes, "unknown mode")})
       .Allow(SCMP_SYS(fchmod), "SetStat")
       .Allow(SCMP_SYS(fchmodat), "SetStat on what cannot be opened", {in_proc_self_fd})
       .Allow(__NR_fchmodat2, "SetStat on what cannot be opened", {ArgIsDescriptor(0)})

@@ -1,0 +1,35 @@
+#ifndef LISAFS_GOFER_ARGUMENTS_H_
+#define LISAFS_GOFER_ARGUMENTS_H_
+
+#include <string>
+#include <tl/expected.hpp>
+#include <vector>
+
+namespace lisafs {
+
+// lisafs-gofer's command line.
+struct GoferArguments {
+  struct Mount {
+    int connection = -1;    // A connected unix stream socket.
+    int tree = -1;          // A detached tree (--mount), or -1:
+    std::string directory;  // what to open as one (--serve).
+    bool read_only = false;
+    bool donate = true;
+  };
+  std::vector<Mount> mounts;
+  int counters_fd = -1;
+  int ready_fd = -1;
+  // --help or --version was asked for: this text is to be printed, and that is all.
+  std::string only_print;
+};
+
+struct UsageError {
+  std::string what;  // The argument,
+  std::string why;   // and what is wrong with it.
+};
+
+tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const char* const* argv);
+
+}  // namespace lisafs
+
+#endif  // LISAFS_GOFER_ARGUMENTS_H_

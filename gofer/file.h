@@ -1,0 +1,99 @@
+#ifndef LISAFS_GOFER_FILE_H_
+#define LISAFS_GOFER_FILE_H_
+
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <utility>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "gofer/name.h"
+#include "gofer/self_fds.h"
+#include "lisafs/connection.h"
+#include "lisafs/fd_table.h"
+#include "lisafs/messages.h"
+#include "lisafs/server.h"
+
+// The host's files behind the FDs of a connection, and what several handlers do with them.
+
+namespace lisafs {
+
+// A control FD holds an O_PATH descriptor: it stands for the file, and has not opened it.
+class HostControl final : public ControlFd {
+ public:
+  HostControl(FdBudget::Share share, NodeRef node, uint32_t file_type, Fd fd)
+      : ControlFd(std::move(share), std::move(node), file_type), fd_(std::move(fd)) {}
+  int fd() const { return fd_.get(); }
+
+ private:
+  const Fd fd_;
+};
+
+// An open FD holds a descriptor of the file with the access mode that was asked for.
+class HostOpen final : public OpenFd {
+ public:
+  HostOpen(FdBudget::Share share, std::shared_ptr<HostControl> control, Fd fd, int flags)
+      : OpenFd(std::move(share), std::move(control)), fd_(std::move(fd)), flags_(flags) {}
+  int fd() const { return fd_.get(); }
+  bool readable() const;
+  bool writable() const;
+  // To be held while a directory's position is used: requests on several lanes may list it at once.
+  std::mutex& position() { return position_; }
+
+ private:
+  const Fd fd_;
+  const int flags_;  // O_ACCMODE of open(2).
+  std::mutex position_;
+};
+
+// A host tree that connections serve: a directory with all that is below it, or a single file.
+class HostMount final : public MountPoint {
+ public:
+  // `tree` may be O_PATH. `self` outlives the mount.
+  HostMount(Server& server, const SelfFds& self, Fd tree) : MountPoint(server), self_(self), tree_(std::move(tree)) {}
+
+  Result<Root> OpenRoot(FdBudget::Share share) override;
+  const SelfFds& self() const { return self_; }
+
+ private:
+  const SelfFds& self_;
+  const Fd tree_;
+};
+
+// That of the connection's mount.
+const SelfFds& Self(Connection& connection);
+
+// The attributes of fd's file, which may be O_PATH; of `name` in the directory, not following a link.
+Result<Statx> StatFd(int fd);
+Result<Statx> StatName(int directory, const char* name);
+
+// A control FD not yet given to the client, and its attributes.
+struct NewControl {
+  std::shared_ptr<HostControl> control;
+  Statx stat;
+};
+// `name` in `directory`, whatever its type. The caller holds the directory's op lock.
+Result<NewControl> OpenChild(Connection& connection, FdBudget::Share share, HostControl& directory, const Name& name);
+// The same for a child that the caller has opened (O_PATH).
+NewControl AdoptChild(Connection& connection, FdBudget::Share share, HostControl& directory, const Name& name, Fd child,
+                      const Statx& stat);
+// Gives it to the client.
+Inode Issue(Connection& connection, NewControl&& made);
+
+// A directory in which names are about to be made or removed.
+struct LockedDirectory {
+  std::shared_ptr<HostControl> control;
+  std::unique_lock<std::shared_mutex> lock;
+  int fd() const { return control->fd(); }
+};
+// EBADF, EINVAL, ENOTDIR; EINVAL if it has been deleted.
+Result<LockedDirectory> LockDirectory(Connection& connection, Fdid fd);
+
+// Gives a new file to its owner; kNoId leaves an id as the host chose it. `mode` is what the client asked for: set-id
+// bits that chown(2) or mkdir(2) took away are set again. Returns the file's attributes.
+Result<Statx> SetNewOwner(const SelfFds& self, int fd, uint32_t uid, uint32_t gid, uint32_t mode);
+
+}  // namespace lisafs
+
+#endif  // LISAFS_GOFER_FILE_H_

@@ -1,0 +1,73 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <mutex>
+#include <shared_mutex>
+
+#include "gofer/file.h"
+#include "gofer/handlers.h"
+
+namespace lisafs {
+namespace {
+
+Status UnlinkAt(Connection& connection, const UnlinkAtReq& request) {
+  LISAFS_ASSIGN_OR_RETURN(Name name, Name::Make(request.name));
+  LISAFS_ASSIGN_OR_RETURN(LockedDirectory directory, LockDirectory(connection, request.dir_fd));
+  if (unlinkat(directory.fd(), name.c_str(), static_cast<int>(request.flags)) != 0) return FailWithErrno();
+  connection.tree().Remove(directory.control->node(), request.name);
+  return {};
+}
+
+Status Rename(Connection& connection, const RenameAtReq& request, unsigned flags) {
+  LISAFS_ASSIGN_OR_RETURN(Name old_name, Name::Make(request.old_name));
+  LISAFS_ASSIGN_OR_RETURN(Name new_name, Name::Make(request.new_name));
+  LISAFS_ASSIGN_OR_RETURN(auto old_dir, connection.fds().Get<HostControl>(request.old_dir_fd));
+  LISAFS_ASSIGN_OR_RETURN(auto new_dir, connection.fds().Get<HostControl>(request.new_dir_fd));
+  if (!old_dir->is_directory() || !new_dir->is_directory()) return Fail(ENOTDIR);
+
+  Node& from = old_dir->node();
+  Node& to = new_dir->node();
+  std::unique_lock from_lock(from.op_lock(), std::defer_lock);
+  std::unique_lock<std::shared_mutex> to_lock;
+  if (&from == &to) {
+    from_lock.lock();
+  } else {
+    to_lock = std::unique_lock(to.op_lock(), std::defer_lock);
+    std::lock(from_lock, to_lock);
+  }
+  if (from.deleted() || to.deleted()) return Fail(EINVAL);
+  if (&from == &to && request.old_name == request.new_name) return {};
+
+  if (renameat2(old_dir->fd(), old_name.c_str(), new_dir->fd(), new_name.c_str(), flags) != 0) return FailWithErrno();
+  if ((flags & RENAME_EXCHANGE) != 0) {
+    connection.tree().Exchange(from, request.old_name, to, request.new_name);
+  } else if (!StatName(old_dir->fd(), old_name.c_str())) {
+    // A rename between two links to one file succeeds and does nothing: then the old name is still there.
+    connection.tree().Move(from, request.old_name, to, request.new_name);
+  }
+  return {};
+}
+
+Status RenameAt(Connection& connection, const RenameAtReq& request) { return Rename(connection, request, 0); }
+
+Status RenameAt2(Connection& connection, const RenameAt2Req& request) {
+  if ((request.flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0) return Fail(EINVAL);
+  return Rename(connection,
+                {.old_dir_fd = request.old_dir_fd,
+                 .new_dir_fd = request.new_dir_fd,
+                 .old_name = request.old_name,
+                 .new_name = request.new_name},
+                request.flags);
+}
+
+}  // namespace
+
+void ServeNames(HandlerTable& table) {
+  table.Serve<Mid::kUnlinkAt, UnlinkAt>(Effect::kWrites);
+  table.Serve<Mid::kRenameAt, RenameAt>(Effect::kWrites);
+  table.Serve<Mid::kRenameAt2, RenameAt2>(Effect::kWrites);
+}
+
+}  // namespace lisafs

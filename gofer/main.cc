@@ -1,0 +1,191 @@
+// lisafs-gofer: serves host files over LISAFS to clients that it does not trust. docs/architecture.md has its command
+// line; docs/security.md says what it is left with once it is confined.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <memory>
+#include <new>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/program.h"
+#include "base/result.h"
+#include "confine/confine.h"
+#include "gofer/arguments.h"
+#include "gofer/file.h"
+#include "gofer/handlers.h"
+#include "gofer/host_tree.h"
+#include "gofer/self_fds.h"
+#include "lisafs/connection.h"
+#include "lisafs/counters.h"
+#include "lisafs/server.h"
+#include "seccomp/gofer_policy.h"
+
+namespace lisafs {
+namespace {
+
+// The gofer watches a channel this long before it sleeps: a client with more to ask asks within it.
+constexpr SpinPolicy kSpin = {.microseconds = 100};
+
+// Descriptors that are not the clients' to use up: the process's own, and a connection's, which are its socket, its
+// tree, its windows and what its lanes hold for the time of a request.
+constexpr int64_t kOwnFds = 32;
+constexpr int64_t kFdsPerConnection = 32;
+
+struct Served {
+  GoferArguments::Mount arguments;
+  Fd connection;
+  Fd tree;
+  bool is_directory = false;
+};
+
+[[noreturn]] void DieOf(const StepError& error) { Die(error.what, error.error.ToString()); }
+
+template <typename T>
+T OrDie(StepResult<T> result) {
+  if (!result) DieOf(result.error());
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
+}
+
+GoferArguments ParseOrExit(int argc, char** argv) {
+  auto arguments = ParseGoferArguments(argc, argv);
+  if (!arguments) {
+    PrintError(arguments.error().what, arguments.error().why);
+    exit(kExitUsage);
+  }
+  if (!arguments->only_print.empty()) {
+    fputs(arguments->only_print.c_str(), stdout);
+    exit(kExitSuccess);
+  }
+  return std::move(*arguments);
+}
+
+std::vector<Served> OpenTrees(const GoferArguments& arguments) {
+  std::vector<Served> all;
+  for (const auto& mount : arguments.mounts) {
+    Served served = {.arguments = mount, .connection = Fd(mount.connection), .tree = Fd(mount.tree)};
+    if (!served.tree) {
+      auto tree = OpenHostTree(mount.directory, mount.read_only);
+      if (!tree) Die(mount.directory, tree.error().what + ": " + tree.error().error.ToString());
+      served.tree = std::move(*tree);
+    }
+    struct stat stat;
+    if (fstat(served.tree.get(), &stat) != 0) DieErrno("a mount's tree");
+    served.is_directory = S_ISDIR(stat.st_mode);
+    all.push_back(std::move(served));
+  }
+  return all;
+}
+
+// The page that everything is counted in: the file `fd`, which is closed, or memory of our own.
+CountersPage& MapCounters(int fd) {
+  Fd file(fd);
+  struct stat stat;
+  if (file && fstat(file.get(), &stat) != 0) DieErrno("--counters");
+  if (file && stat.st_size < static_cast<off_t>(sizeof(CountersPage))) Die("--counters", "the file is too short");
+  int flags = file ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS;
+  void* page = mmap(nullptr, sizeof(CountersPage), PROT_READ | PROT_WRITE, flags, file.get(), 0);
+  if (page == MAP_FAILED) DieErrno("mapping the counters");
+  auto& counters = *static_cast<CountersPage*>(page);
+  if (file && (counters.magic != kCountersMagic || counters.version != kCountersVersion)) {
+    Die("--counters", "the file is not of this version");
+  }
+  return counters;
+}
+
+std::vector<int> InheritedFds(const std::vector<Served>& all, int ready_fd) {
+  std::vector<int> fds;
+  for (const Served& served : all) {
+    fds.push_back(served.connection.get());
+    fds.push_back(served.tree.get());
+  }
+  if (ready_fd >= 0) fds.push_back(ready_fd);
+  return fds;
+}
+
+bool AllReadOnly(const std::vector<Served>& all) {
+  for (const Served& served : all) {
+    if (!served.arguments.read_only) return false;
+  }
+  return true;
+}
+
+void SayReady(int fd) {
+  Fd ready(fd);
+  constexpr std::string_view kLine = "ready\n";
+  if (ready && write(ready.get(), kLine.data(), kLine.size()) < 0) DieErrno("--ready-fd");
+}
+
+// What each mount may hold of the process's descriptors, in the order of `all`. A single file needs few.
+std::vector<int64_t> DivideFds(const std::vector<Served>& all) {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) DieErrno("the limit of open files");
+  auto weight = [](const Served& served) { return served.is_directory ? 8 : 1; };
+  int64_t weights = 0;
+  for (const Served& served : all) weights += weight(served);
+  int64_t own = kOwnFds + kFdsPerConnection * static_cast<int64_t>(all.size());
+  int64_t left = static_cast<int64_t>(limit.rlim_cur) - own;
+  if (left < weights) Die("the limit of open files", "too low for the number of mounts");
+  std::vector<int64_t> shares;
+  for (const Served& served : all) shares.push_back(left * weight(served) / weights);
+  return shares;
+}
+
+// Returns when all connections have ended.
+void ServeAll(std::vector<Served> all, const std::vector<int64_t>& max_fds, const SelfFds& self,
+              CountersPage& counters) {
+  Server server;
+  ServeHostFiles(server.handlers);
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < all.size(); ++i) {
+    threads.emplace_back([&, i] {
+      Served& served = all[i];
+      HostMount mount(server, self, std::move(served.tree));
+      Connection connection(server, mount, std::move(served.connection),
+                            {.read_only = served.arguments.read_only,
+                             .donate_regular_files = served.arguments.donate,
+                             .spin = kSpin,
+                             .counters = &counters.mounts[i],
+                             .max_fds = max_fds[i]});
+      connection.Serve();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+int Main(int argc, char** argv) {
+  SetProgramName("lisafs-gofer");
+  GoferArguments arguments = ParseOrExit(argc, argv);
+  signal(SIGPIPE, SIG_IGN);
+
+  std::vector<Served> mounts = OpenTrees(arguments);
+  CountersPage& counters = MapCounters(arguments.counters_fd);
+
+  OrDie(CloseOtherDescriptors(InheritedFds(mounts, arguments.ready_fd)));
+  OrDie(EnterNamespaces(arguments.ready_fd));
+  Fd proc_self_fd = OrDie(OpenProcSelfFd());
+  OrDie(EmptyRoot());
+  SelfFds self = OrDie(SelfFds::Make(std::move(proc_self_fd)));
+  OrDie(DropPrivileges({.capabilities = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID}}));
+  std::vector<int64_t> max_fds = DivideFds(mounts);
+  OrDie(GoferPolicy({.proc_self_fd = self.fd(), .read_only = AllReadOnly(mounts)}).Install());
+
+  SayReady(arguments.ready_fd);
+  ServeAll(std::move(mounts), max_fds, self, counters);
+  return kExitSuccess;
+}
+
+}  // namespace
+}  // namespace lisafs
+
+int main(int argc, char** argv) { return lisafs::Main(argc, argv); }
