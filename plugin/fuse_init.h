@@ -1,0 +1,15 @@
+#ifndef LISAFS_PLUGIN_FUSE_INIT_H_
+#define LISAFS_PLUGIN_FUSE_INIT_H_
+
+#include "base/result.h"
+#include "plugin/fuse_kernel.h"
+
+namespace lisafs {
+
+// Answers the kernel's FUSE_INIT: takes of what it offers what this file system wants. EPROTO for a kernel older than
+// Linux 5.12 (FUSE 7.33), which lacks what the answers to other requests rely on.
+Result<fuse_init_out> Negotiate(const fuse_init_in& offer);
+
+}  // namespace lisafs
+
+#endif  // LISAFS_PLUGIN_FUSE_INIT_H_

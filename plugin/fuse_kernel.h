@@ -1,0 +1,38 @@
+#ifndef LISAFS_PLUGIN_FUSE_KERNEL_H_
+#define LISAFS_PLUGIN_FUSE_KERNEL_H_
+
+#include <linux/fuse.h>
+#include <stdint.h>
+
+#include "lisafs/messages.h"
+
+// The kernel's side of FUSE: <linux/fuse.h>, and what is younger than the one Debian 12 ships (protocol 7.38).
+
+namespace lisafs {
+
+// FUSE 7.39, Linux 6.6: statx(2) with what GETATTR cannot say.
+inline constexpr uint32_t kFuseStatx = 52;
+struct FuseStatxIn {
+  uint32_t getattr_flags;
+  uint32_t reserved;
+  uint64_t fh;
+  uint32_t sx_flags;
+  uint32_t sx_mask;
+};
+struct FuseStatxOut {
+  uint64_t attr_valid;
+  uint32_t attr_valid_nsec;
+  uint32_t flags;
+  uint64_t spare[2];
+  Statx stat;  // struct fuse_statx begins as the wire's Statx does: both are struct statx's first 144 bytes.
+  uint64_t stat_spare[14];
+};
+static_assert(sizeof(FuseStatxOut) == 288);
+
+// The largest WRITE and READ that are asked for, and the longest name that Linux file systems know.
+inline constexpr uint32_t kMaxTransfer = 1 << 20;
+inline constexpr size_t kMaxName = 255;
+
+}  // namespace lisafs
+
+#endif  // LISAFS_PLUGIN_FUSE_KERNEL_H_

@@ -1,0 +1,60 @@
+#ifndef LISAFS_PLUGIN_HANDLE_H_
+#define LISAFS_PLUGIN_HANDLE_H_
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "lisafs/client.h"
+#include "plugin/directory_listing.h"
+#include "plugin/node.h"
+#include "plugin/slot_table.h"
+
+namespace lisafs {
+
+// What a file that the container opened stands for: an open FD, and the host's own descriptor if the server donated it.
+struct Handle {
+  Handle(Client& client, NodeRef node, Fdid fd, Fd host)
+      : client(client), node(std::move(node)), fd(fd), host(std::move(host)) {}
+  ~Handle() { client.CloseLater(fd); }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+
+  Client& client;
+  const NodeRef node;
+  const Fdid fd;
+  const Fd host;
+  std::optional<DirectoryListing> listing;  // Of a directory.
+};
+
+// The handles of one mount by the number that the kernel knows them by. For any thread.
+class HandleTable {
+ public:
+  uint64_t Add(std::shared_ptr<Handle> handle) {
+    std::lock_guard lock(mutex_);
+    return handles_.Add(std::move(handle));
+  }
+  // EBADF if there is none.
+  Result<std::shared_ptr<Handle>> Find(uint64_t number) {
+    std::lock_guard lock(mutex_);
+    auto* found = handles_.Find(number);
+    if (found == nullptr) return Fail(EBADF);
+    return *found;
+  }
+  // The handle lives on while somebody uses it.
+  std::shared_ptr<Handle> Remove(uint64_t number) {
+    std::lock_guard lock(mutex_);
+    return handles_.Remove(number);
+  }
+
+ private:
+  std::mutex mutex_;
+  SlotTable<std::shared_ptr<Handle>> handles_;
+};
+
+}  // namespace lisafs
+
+#endif  // LISAFS_PLUGIN_HANDLE_H_

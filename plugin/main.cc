@@ -1,0 +1,149 @@
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/program.h"
+#include "base/result.h"
+#include "confine/confine.h"
+#include "lisafs/client.h"
+#include "plugin/fuse_device.h"
+#include "plugin/mount.h"
+#include "seccomp/plugin_policy.h"
+
+namespace lisafs {
+namespace {
+
+// A request goes to the server and back in a few microseconds if both watch for it, and in fifty if one has to be
+// woken.
+constexpr SpinPolicy kSpin{.microseconds = 20};
+
+struct MountArgument {
+  Fd fuse;
+  Fd connection;
+  bool read_only = false;
+};
+
+struct Arguments {
+  std::vector<MountArgument> mounts;
+  Fd ready;
+};
+
+[[noreturn]] void DieOfUsage(std::string_view what, std::string_view why) {
+  PrintError(what, why);
+  exit(kExitUsage);
+}
+
+// An open descriptor that the program was given as a number.
+Fd Inherited(std::string_view text, std::string_view argument) {
+  int fd = -1;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), fd);
+  if (error != std::errc() || end != text.data() + text.size() || fd < 0) {
+    DieOfUsage(argument, "\"" + std::string(text) + "\" is not a descriptor");
+  }
+  // Also keeps two arguments from being the same descriptor: whoever owns one closes it.
+  int flags = fcntl(fd, F_GETFD);
+  if (flags < 0) DieOfUsage(argument, "descriptor " + std::string(text) + " is not open");
+  if (flags & FD_CLOEXEC) DieOfUsage(argument, "descriptor " + std::string(text) + " is given twice");
+  fcntl(fd, F_SETFD, FD_CLOEXEC);
+  return Fd(fd);
+}
+
+MountArgument ParseMount(std::string_view text) {
+  const std::string argument = "--mount " + std::string(text);
+  size_t colon = text.find(':');
+  if (colon == text.npos) DieOfUsage(argument, "expected FUSE:CONN[:ro]");
+  std::string_view connection = text.substr(colon + 1);
+  std::string_view option;
+  if (size_t second = connection.find(':'); second != connection.npos) {
+    option = connection.substr(second + 1);
+    connection = connection.substr(0, second);
+    if (option != "ro") DieOfUsage(argument, "\"" + std::string(option) + "\" is not an option");
+  }
+  return {.fuse = Inherited(text.substr(0, colon), argument),
+          .connection = Inherited(connection, argument),
+          .read_only = !option.empty()};
+}
+
+Arguments ParseArguments(int argc, char** argv) {
+  CLI::App app("Serves FUSE file systems of a sandbox from its lisafs-gofer. Started by lisafsd.", "lisafs-plugin");
+  std::vector<std::string> mounts;
+  std::string ready;
+  app.add_option(
+         "--mount", mounts,
+         "FUSE:CONN[:ro]: a /dev/fuse descriptor whose file system has been made, and the connection that serves it")
+      ->required();
+  app.add_option("--ready-fd", ready, "Descriptor to write the process's pid and \"ready\" to")->type_name("FD");
+  app.set_version_flag("--version", "lisafs-plugin " + std::string(kVersion));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    exit(app.exit(success));
+  } catch (const CLI::ParseError& error) {
+    DieOfUsage("arguments", error.what());
+  }
+  Arguments arguments;
+  for (const std::string& mount : mounts) arguments.mounts.push_back(ParseMount(mount));
+  if (!ready.empty()) arguments.ready = Inherited(ready, "--ready-fd");
+  return arguments;
+}
+
+void OrDie(const StepResult<void>& step) {
+  if (!step) Die(step.error().what, step.error().error.ToString());
+}
+
+// From here on the process can do nothing but what it holds descriptors for.
+void Confine(const Arguments& arguments) {
+  std::vector<int> keep;
+  for (const MountArgument& mount : arguments.mounts) {
+    keep.push_back(mount.fuse.get());
+    keep.push_back(mount.connection.get());
+  }
+  if (arguments.ready) keep.push_back(arguments.ready.get());
+
+  OrDie(CloseOtherDescriptors(keep));
+  OrDie(EnterNamespaces(arguments.ready.get()));
+  OrDie(EmptyRoot());
+  OrDie(DropPrivileges({}));
+  OrDie(PluginPolicy().Install());
+}
+
+void SayReady(Fd ready) {
+  if (!ready) return;
+  constexpr std::string_view kReady = "ready\n";
+  if (write(ready.get(), kReady.data(), kReady.size()) < 0) DieErrno("write to --ready-fd");
+}
+
+void Serve(MountArgument argument) {
+  auto client = Client::Connect(std::move(argument.connection), {.max_channels = 2, .spin = kSpin});
+  if (!client) Die("connect to the gofer", client.error().ToString());
+  Mount mount(std::make_unique<FuseDevice>(std::move(argument.fuse)), std::move(*client), argument.read_only);
+  mount.Serve();
+}
+
+int Main(int argc, char** argv) {
+  SetProgramName("lisafs-plugin");
+  Arguments arguments = ParseArguments(argc, argv);
+  Confine(arguments);
+  SayReady(std::move(arguments.ready));
+
+  std::vector<std::thread> threads;
+  for (MountArgument& mount : arguments.mounts) {
+    threads.emplace_back([&mount] { Serve(std::move(mount)); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return kExitSuccess;
+}
+
+}  // namespace
+}  // namespace lisafs
+
+int main(int argc, char** argv) { return lisafs::Main(argc, argv); }

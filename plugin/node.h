@@ -1,0 +1,129 @@
+#ifndef LISAFS_PLUGIN_NODE_H_
+#define LISAFS_PLUGIN_NODE_H_
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cstdint>
+#include <list>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "lisafs/messages.h"
+
+namespace lisafs {
+
+class InodeTable;
+
+// What makes two looks at the host one file. The host may give a deleted file's number to a new one at once; the type
+// and, where the host says it, the time of birth tell them apart.
+struct Identity {
+  uint64_t ino;
+  uint32_t dev_major, dev_minor;
+  uint16_t type;  // S_IFMT's bits.
+  int64_t birth_sec;
+  uint32_t birth_nsec;
+
+  static Identity Of(const Statx& stat);
+  friend bool operator==(const Identity&, const Identity&) = default;
+  struct Hash {
+    size_t operator()(const Identity& identity) const;
+  };
+};
+
+// A file that the kernel or an open handle knows: one per identity, however many names lead to it. Made and destroyed
+// by InodeTable, which also guards everything private here with its lock.
+class Node {
+ public:
+  Node(uint64_t id, const Identity& identity, uint16_t mode) : id_(id), identity_(identity), mode_(mode) {}
+
+  uint64_t id() const { return id_; }
+  const Identity& identity() const { return identity_; }
+  // Type and permissions when the file was last looked at.
+  uint16_t mode() const { return mode_.load(std::memory_order_relaxed); }
+  void set_mode(uint16_t mode) { mode_.store(mode, std::memory_order_relaxed); }
+  bool is_directory() const { return S_ISDIR(identity_.type); }
+
+ private:
+  friend class InodeTable;
+  friend class NodeRef;
+
+  // Where a node is found: a key of InodeTable's map of names. It holds a reference to the parent.
+  struct Name {
+    Node* parent;
+    std::string name;
+  };
+
+  uint64_t id_;
+  const Identity identity_;
+  std::atomic<uint16_t> mode_;
+  // NodeRefs, names that have this as parent, and one for all the kernel's lookups together. Falls to 0 only under the
+  // table's lock.
+  std::atomic<uint64_t> refs_ = 0;
+  uint64_t lookups_ = 0;
+  std::vector<const Name*> names_;  // The one learned last comes last.
+
+  Fdid fd_ = kInvalidFdid;
+  uint32_t pins_ = 0;
+  bool wrong_position_ = false;  // fd_ is at a name that is gone while others live: to be given up when not in use.
+  bool evictable_ = false;       // Which of the table's lists fd_place_ is in.
+  std::list<Node*>::iterator fd_place_;
+};
+
+// Keeps a node in existence.
+class NodeRef {
+ public:
+  NodeRef() = default;
+  NodeRef(NodeRef&& other) noexcept
+      : table_(std::exchange(other.table_, nullptr)), node_(std::exchange(other.node_, nullptr)) {}
+  NodeRef& operator=(NodeRef&& other) noexcept {
+    std::swap(table_, other.table_);
+    std::swap(node_, other.node_);
+    return *this;
+  }
+  ~NodeRef();
+
+  Node* operator->() const { return node_; }
+  Node& operator*() const { return *node_; }
+  Node* get() const { return node_; }
+  explicit operator bool() const { return node_ != nullptr; }
+
+ private:
+  friend class InodeTable;
+  NodeRef(InodeTable* table, Node* node);
+
+  InodeTable* table_ = nullptr;
+  Node* node_ = nullptr;
+};
+
+// Keeps a node and its control FD: the FD is not given up while this lives.
+class Pinned {
+ public:
+  Pinned() = default;
+  Pinned(Pinned&& other) noexcept : table_(other.table_), ref_(std::move(other.ref_)), fd_(other.fd_) {}
+  Pinned& operator=(Pinned&& other) noexcept {
+    std::swap(table_, other.table_);
+    std::swap(fd_, other.fd_);
+    ref_ = std::move(other.ref_);
+    return *this;
+  }
+  ~Pinned();
+
+  Node& node() const { return *ref_; }
+  const NodeRef& ref() const { return ref_; }
+  Fdid fd() const { return fd_; }
+
+ private:
+  friend class InodeTable;
+  Pinned(InodeTable* table, NodeRef ref, Fdid fd) : table_(table), ref_(std::move(ref)), fd_(fd) {}
+
+  InodeTable* table_ = nullptr;
+  NodeRef ref_;
+  Fdid fd_ = kInvalidFdid;
+};
+
+}  // namespace lisafs
+
+#endif  // LISAFS_PLUGIN_NODE_H_

@@ -1,0 +1,141 @@
+#include "plugin/operations.h"
+
+#include <algorithm>
+#include <array>
+#include <type_traits>
+
+#include "plugin/fuse_init.h"
+
+namespace lisafs {
+
+// Which operation serves an opcode. An opcode without one gets ENOSYS, and so does one whose message the server did not
+// announce: the kernel then stops asking, or does without.
+struct Operations::Dispatch {
+  enum Effect { kReads, kChanges };
+
+  struct Entry {
+    Status (*serve)(Operations&, Call&, Reply&) = nullptr;
+    Effect effect = kReads;   // What changes something is refused on a read-only mount without asking the server.
+    Mid needs = Mid::kMount;  // A message that every server announces stands for none.
+  };
+  static constexpr size_t kOpcodes = 64;
+  using Table = std::array<Entry, kOpcodes>;
+
+  template <typename Method>
+  struct ArgumentOf;
+  template <typename In>
+  struct ArgumentOf<Status (Operations::*)(Call&, const In&, Reply&)> {
+    using Type = In;
+  };
+
+  template <auto kMethod>
+  static Status Serve(Operations& operations, Call& call, Reply& reply) {
+    using In = typename ArgumentOf<decltype(kMethod)>::Type;
+    if constexpr (std::is_empty_v<In>) {
+      return (operations.*kMethod)(call, In(), reply);
+    } else {
+      LISAFS_ASSIGN_OR_RETURN(In in, call.arguments.Take<In>());
+      return (operations.*kMethod)(call, in, reply);
+    }
+  }
+
+  static constexpr Table MakeTable() {
+    using O = Operations;
+    Table table;
+    table[FUSE_INIT] = {Serve<&O::Init>};
+    table[FUSE_DESTROY] = {Serve<&O::Destroy>};
+    table[FUSE_LOOKUP] = {Serve<&O::Lookup>};
+    table[FUSE_FORGET] = {Serve<&O::Forget>};
+    table[FUSE_BATCH_FORGET] = {Serve<&O::BatchForget>};
+    table[FUSE_GETATTR] = {Serve<&O::GetAttr>};
+    table[kFuseStatx] = {Serve<&O::GetStatx>};
+    table[FUSE_SETATTR] = {Serve<&O::SetAttr>, kChanges};
+    table[FUSE_READLINK] = {Serve<&O::ReadLink>};
+    table[FUSE_STATFS] = {Serve<&O::StatFs>};
+    table[FUSE_OPEN] = {Serve<&O::Open>};
+    table[FUSE_CREATE] = {Serve<&O::Create>, kChanges};
+    table[FUSE_RELEASE] = {Serve<&O::Release>};
+    table[FUSE_FLUSH] = {Serve<&O::Flush>, kReads, Mid::kFlush};
+    table[FUSE_READ] = {Serve<&O::Read>};
+    table[FUSE_WRITE] = {Serve<&O::Write>};
+    table[FUSE_FSYNC] = {Serve<&O::FSync>};
+    table[FUSE_FALLOCATE] = {Serve<&O::FAllocate>};
+    table[FUSE_LSEEK] = {Serve<&O::LSeek>};
+    table[FUSE_COPY_FILE_RANGE] = {Serve<&O::CopyFileRange>};
+    table[FUSE_IOCTL] = {Serve<&O::Ioctl>};
+    table[FUSE_OPENDIR] = {Serve<&O::OpenDir>};
+    table[FUSE_READDIR] = {Serve<&O::ReadDir>};
+    table[FUSE_READDIRPLUS] = {Serve<&O::ReadDirPlus>};
+    table[FUSE_RELEASEDIR] = {Serve<&O::Release>};
+    table[FUSE_FSYNCDIR] = {Serve<&O::FSync>};
+    table[FUSE_MKDIR] = {Serve<&O::MakeDir>, kChanges};
+    table[FUSE_MKNOD] = {Serve<&O::MakeNode>, kChanges};
+    table[FUSE_SYMLINK] = {Serve<&O::Symlink>, kChanges};
+    table[FUSE_LINK] = {Serve<&O::Link>, kChanges};
+    table[FUSE_UNLINK] = {Serve<&O::Unlink>, kChanges};
+    table[FUSE_RMDIR] = {Serve<&O::RemoveDir>, kChanges};
+    table[FUSE_RENAME] = {Serve<&O::Rename>, kChanges};
+    table[FUSE_RENAME2] = {Serve<&O::Rename2>, kChanges};
+    table[FUSE_SETXATTR] = {Serve<&O::SetXattr>, kChanges, Mid::kFSetXattr};
+    table[FUSE_GETXATTR] = {Serve<&O::GetXattr>, kReads, Mid::kFGetXattr};
+    table[FUSE_LISTXATTR] = {Serve<&O::ListXattr>, kReads, Mid::kFListXattr};
+    table[FUSE_REMOVEXATTR] = {Serve<&O::RemoveXattr>, kChanges, Mid::kFRemoveXattr};
+    return table;
+  }
+  static const Table kTable;
+
+  // The errno that the kernel is told for one of the server's or of the client's own.
+  static int Shown(Errno error) {
+    switch (error.value()) {
+      case ECONNRESET:  // The connection is gone, or the server broke the protocol.
+      case EPROTO:
+        return EIO;
+      case ENOSYS:  // Would have the kernel never ask again, whatever the file.
+        return EOPNOTSUPP;
+    }
+    // The kernel takes no others.
+    return error.value() > 0 && error.value() < 512 ? error.value() : EIO;
+  }
+};
+
+constexpr Operations::Dispatch::Table Operations::Dispatch::kTable = MakeTable();
+
+Operations::Operations(Client& client, bool read_only)
+    : client_(client), read_only_(read_only), root_(Identity::Of(client.root().stat)), nodes_(client) {}
+
+int Operations::Serve(std::span<const std::byte> request, Reply& reply) {
+  reply.Reset();
+  Arguments arguments(request);
+  auto header = arguments.Take<fuse_in_header>();
+  if (!header) {
+    reply.ExpectNone();
+    return EINVAL;
+  }
+  const auto& entry = Dispatch::kTable[std::min<size_t>(header->opcode, Dispatch::kOpcodes - 1)];
+  if (entry.serve == nullptr || (entry.needs != Mid::kMount && !client_.Supports(entry.needs))) return ENOSYS;
+  if (entry.effect == Dispatch::kChanges && read_only_) return EROFS;
+  Call call{*header, arguments};
+  Status served = entry.serve(*this, call, reply);
+  if (served) return 0;
+  TakeBack(reply);
+  return Dispatch::Shown(served.error());
+}
+
+void Operations::TakeBack(Reply& reply) {
+  for (uint64_t id : reply.looked_up) nodes_.Forget(id, 1);
+  if (reply.opened != 0) handles_.Remove(reply.opened);
+  reply.Reset();
+}
+
+Status Operations::Init(Call& call, const None&, Reply& reply) {
+  // Older kernels send less than today's struct.
+  fuse_init_in in = {};
+  LISAFS_ASSIGN_OR_RETURN(auto bytes, call.arguments.TakeBytes(std::min(call.arguments.size(), sizeof in)));
+  memcpy(&in, bytes.data(), bytes.size());
+  LISAFS_ASSIGN_OR_RETURN(reply.Append<fuse_init_out>(), Negotiate(in));
+  return {};
+}
+
+Status Operations::Destroy(Call&, const None&, Reply&) { return {}; }
+
+}  // namespace lisafs

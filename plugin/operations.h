@@ -1,0 +1,141 @@
+#ifndef LISAFS_PLUGIN_OPERATIONS_H_
+#define LISAFS_PLUGIN_OPERATIONS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "base/result.h"
+#include "lisafs/client.h"
+#include "plugin/fuse_kernel.h"
+#include "plugin/handle.h"
+#include "plugin/inode_table.h"
+#include "plugin/request.h"
+
+namespace lisafs {
+
+// How long the kernel may believe what it was told, in seconds.
+inline constexpr uint64_t kEntryLifetime = 1;
+inline constexpr uint64_t kAttributeLifetime = 1;
+inline constexpr uint64_t kNegativeEntryLifetime = 1;
+
+// One mount's FUSE operations: each takes a request of the kernel and asks the server what it takes to answer it.
+// Any number of threads may serve requests at once.
+//
+// Errors are the server's errnos. A request that cannot be served because the connection is gone gets EIO; one that the
+// kernel need not ask again, since this file system or its server does not know it, gets ENOSYS.
+class Operations {
+ public:
+  // `client` must outlive this.
+  Operations(Client& client, bool read_only);
+
+  // Serves one request as read from the kernel. The answer is left in `reply`; gives its errno, or 0.
+  int Serve(std::span<const std::byte> request, Reply& reply);
+
+  // The kernel did not take the reply: undoes what it would have come to hold.
+  void TakeBack(Reply& reply);
+
+ private:
+  struct Dispatch;  // The table of operations by opcode.
+
+  // A request: who asks for which node, and the arguments that are not of a fixed size.
+  struct Call {
+    const fuse_in_header& header;
+    Arguments arguments;
+  };
+  // Of operations without arguments of a fixed size.
+  struct None {};
+
+  // operations.cc
+  Status Init(Call& call, const None&, Reply& reply);
+  Status Destroy(Call& call, const None&, Reply& reply);
+
+  // operations_attr.cc: what a file is
+  Status Lookup(Call& call, const None&, Reply& reply);
+  Status Forget(Call& call, const fuse_forget_in& in, Reply& reply);
+  Status BatchForget(Call& call, const fuse_batch_forget_in& in, Reply& reply);
+  Status GetAttr(Call& call, const fuse_getattr_in& in, Reply& reply);
+  Status GetStatx(Call& call, const FuseStatxIn& in, Reply& reply);
+  Status SetAttr(Call& call, const fuse_setattr_in& in, Reply& reply);
+  Status ReadLink(Call& call, const None&, Reply& reply);
+  Status StatFs(Call& call, const None&, Reply& reply);
+
+  // operations_file.cc: open files
+  Status Open(Call& call, const fuse_open_in& in, Reply& reply);
+  Status Create(Call& call, const fuse_create_in& in, Reply& reply);
+  Status Release(Call& call, const fuse_release_in& in, Reply& reply);
+  Status Flush(Call& call, const fuse_flush_in& in, Reply& reply);
+
+  // operations_data.cc: what is in them
+  Status Read(Call& call, const fuse_read_in& in, Reply& reply);
+  Status Write(Call& call, const fuse_write_in& in, Reply& reply);
+  Status FSync(Call& call, const fuse_fsync_in& in, Reply& reply);
+  Status FAllocate(Call& call, const fuse_fallocate_in& in, Reply& reply);
+  Status LSeek(Call& call, const fuse_lseek_in& in, Reply& reply);
+  Status CopyFileRange(Call& call, const fuse_copy_file_range_in& in, Reply& reply);
+  Status Ioctl(Call& call, const fuse_ioctl_in& in, Reply& reply);
+
+  // operations_directory.cc: listing
+  Status OpenDir(Call& call, const fuse_open_in& in, Reply& reply);
+  Status ReadDir(Call& call, const fuse_read_in& in, Reply& reply);
+  Status ReadDirPlus(Call& call, const fuse_read_in& in, Reply& reply);
+  Status List(const fuse_read_in& in, Reply& reply, const Pinned* with_attributes);
+
+  // operations_names.cc: names made, removed and changed
+  Status MakeDir(Call& call, const fuse_mkdir_in& in, Reply& reply);
+  Status MakeNode(Call& call, const fuse_mknod_in& in, Reply& reply);
+  Status Symlink(Call& call, const None&, Reply& reply);
+  Status Link(Call& call, const fuse_link_in& in, Reply& reply);
+  Status Unlink(Call& call, const None&, Reply& reply);
+  Status RemoveDir(Call& call, const None&, Reply& reply);
+  Status Rename(Call& call, const fuse_rename_in& in, Reply& reply);
+  Status Rename2(Call& call, const fuse_rename2_in& in, Reply& reply);
+
+  // operations_xattr.cc: extended attributes
+  Status SetXattr(Call& call, const None&, Reply& reply);
+  Status GetXattr(Call& call, const fuse_getxattr_in& in, Reply& reply);
+  Status ListXattr(Call& call, const fuse_getxattr_in& in, Reply& reply);
+  Status RemoveXattr(Call& call, const None&, Reply& reply);
+
+  // Shared by several of them.
+
+  // What `name` in the directory is now. ENOENT if nothing.
+  Result<Statx> StatChild(const Pinned& directory, std::string_view name);
+  // A node's attributes, by its control FD if it has one, and otherwise by its name.
+  Result<Statx> StatNode(uint64_t nodeid);
+  // Those of the open file `fh` if `flags` (FUSE_GETATTR_*) say that it is one.
+  Result<Statx> StatNodeOrHandle(uint64_t nodeid, uint32_t flags, uint64_t fh);
+  // Sets what `request` says but for its fd. An attribute that could not be set is an error.
+  Status SetStat(const Pinned& node, SetStatReq request);
+  // Removes the set-id bits that a change by an unprivileged process removes.
+  Status DropSetId(const Pinned& node);
+
+  // Counts the kernel's lookup of a child and fills its entry in.
+  void AddEntry(const Pinned& directory, std::string_view name, const Inode& child, fuse_entry_out& entry,
+                Reply& reply);
+  void FillAttributes(const Statx& stat, fuse_attr& attributes) const;
+  // A file's number as applications see it.
+  uint64_t ShownIno(uint64_t ino, uint32_t dev_major, uint32_t dev_minor) const;
+
+  CreateCommon Creation(const Pinned& directory, const fuse_in_header& header, uint32_t mode) const;
+  // Opens the node's file with O_ACCMODE's bits and O_TRUNC of `flags`.
+  Result<std::shared_ptr<Handle>> OpenNode(const Pinned& node, uint32_t flags);
+  void AddHandle(std::shared_ptr<Handle> handle, fuse_open_out& open, Reply& reply);
+
+  Status Remove(Call& call, uint32_t flags);
+  Status RenameChild(Call& call, uint64_t new_directory, uint32_t flags);
+  // A child that is about to lose its name gets a control FD, by which it stays reachable if it is still in use.
+  Pinned PinDoomed(const Pinned& directory, std::string_view name);
+
+  Client& client_;
+  const bool read_only_;
+  const Identity root_;
+  InodeTable nodes_;
+  HandleTable handles_;
+};
+
+}  // namespace lisafs
+
+#endif  // LISAFS_PLUGIN_OPERATIONS_H_

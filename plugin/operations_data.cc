@@ -1,0 +1,116 @@
+// Open files: their data. Where the server donated the host's descriptor, it is used directly; otherwise data travels
+// in messages.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "plugin/operations.h"
+
+namespace lisafs {
+namespace {
+
+// The kernel adds this bit to what it sends, and an int has no room for more.
+constexpr uint64_t kMaxCopy = 0x7ffff000;
+
+Result<size_t> Transferred(ssize_t count) {
+  if (count < 0) return FailWithErrno();
+  return static_cast<size_t>(count);
+}
+
+Status Done(int result) {
+  if (result < 0) return FailWithErrno();
+  return {};
+}
+
+}  // namespace
+
+Status Operations::Read(Call&, const fuse_read_in& in, Reply& reply) {
+  LISAFS_ASSIGN_OR_RETURN(auto handle, handles_.Find(in.fh));
+  auto into = reply.room().first(std::min<size_t>(in.size, kMaxTransfer));
+  Result<size_t> count =
+      handle->host ? Transferred(pread(handle->host.get(), into.data(), into.size(), static_cast<off_t>(in.offset)))
+                   : client_.PRead(handle->fd, into, in.offset);
+  if (!count) return Fail(count.error());
+  reply.Extend(*count);
+  return {};
+}
+
+Status Operations::Write(Call& call, const fuse_write_in& in, Reply& reply) {
+  LISAFS_ASSIGN_OR_RETURN(auto data, call.arguments.TakeBytes(in.size));
+  LISAFS_ASSIGN_OR_RETURN(auto handle, handles_.Find(in.fh));
+  // The host takes set-id bits from a file that this process writes to, since it has no capabilities. Whether they go
+  // is for the container's kernel to say, so such a file is written by the server.
+  bool set_id = handle->node->mode() & (S_ISUID | S_ISGID);
+  Result<size_t> count =
+      handle->host && !set_id
+          ? Transferred(pwrite(handle->host.get(), data.data(), data.size(), static_cast<off_t>(in.offset)))
+          : client_.PWrite(handle->fd, data, in.offset);
+  if (!count) return Fail(count.error());
+  if (set_id && (in.write_flags & FUSE_WRITE_KILL_SUIDGID)) {
+    LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(handle->node));
+    LISAFS_RETURN_IF_ERROR(DropSetId(node));
+  }
+  reply.Append<fuse_write_out>().size = static_cast<uint32_t>(*count);
+  return {};
+}
+
+Status Operations::FSync(Call&, const fuse_fsync_in& in, Reply&) {
+  LISAFS_ASSIGN_OR_RETURN(auto handle, handles_.Find(in.fh));
+  if (handle->host) {
+    bool data_only = in.fsync_flags & FUSE_FSYNC_FDATASYNC;
+    return Done(data_only ? fdatasync(handle->host.get()) : fsync(handle->host.get()));
+  }
+  LISAFS_RETURN_IF_ERROR(client_.Call<Mid::kFSync>({FdArray(std::span(&handle->fd, 1))}));
+  return {};
+}
+
+Status Operations::FAllocate(Call&, const fuse_fallocate_in& in, Reply&) {
+  LISAFS_ASSIGN_OR_RETURN(auto handle, handles_.Find(in.fh));
+  if (handle->host) {
+    return Done(fallocate(handle->host.get(), static_cast<int>(in.mode), static_cast<off_t>(in.offset),
+                          static_cast<off_t>(in.length)));
+  }
+  LISAFS_RETURN_IF_ERROR(
+      client_.Call<Mid::kFAllocate>({.fd = handle->fd, .mode = in.mode, .offset = in.offset, .length = in.length}));
+  return {};
+}
+
+// Only SEEK_DATA and SEEK_HOLE come here.
+Status Operations::LSeek(Call&, const fuse_lseek_in& in, Reply& reply) {
+  LISAFS_ASSIGN_OR_RETURN(auto handle, handles_.Find(in.fh));
+  if (in.whence != SEEK_DATA && in.whence != SEEK_HOLE) return Fail(EINVAL);
+  auto& out = reply.Append<fuse_lseek_out>();
+  if (handle->host) {
+    off_t found = lseek(handle->host.get(), static_cast<off_t>(in.offset), static_cast<int>(in.whence));
+    if (found < 0) return FailWithErrno();
+    out.offset = static_cast<uint64_t>(found);
+    return {};
+  }
+  // The protocol has no word for holes. A file without any is always a right answer.
+  LISAFS_ASSIGN_OR_RETURN(StatResp now, client_.Call<Mid::kFStat>({handle->fd}));
+  if (in.offset >= now.stat.size) return Fail(ENXIO);
+  out.offset = in.whence == SEEK_DATA ? in.offset : now.stat.size;
+  return {};
+}
+
+Status Operations::CopyFileRange(Call&, const fuse_copy_file_range_in& in, Reply& reply) {
+  LISAFS_ASSIGN_OR_RETURN(auto from, handles_.Find(in.fh_in));
+  LISAFS_ASSIGN_OR_RETURN(auto to, handles_.Find(in.fh_out));
+  // EOPNOTSUPP has the kernel copy by reading and writing.
+  if (!from->host || !to->host || (to->node->mode() & (S_ISUID | S_ISGID))) return Fail(EOPNOTSUPP);
+  loff_t from_offset = static_cast<loff_t>(in.off_in);
+  loff_t to_offset = static_cast<loff_t>(in.off_out);
+  LISAFS_ASSIGN_OR_RETURN(size_t count,
+                          Transferred(copy_file_range(from->host.get(), &from_offset, to->host.get(), &to_offset,
+                                                      std::min(in.len, kMaxCopy), static_cast<unsigned>(in.flags))));
+  reply.Append<fuse_write_out>().size = static_cast<uint32_t>(count);
+  return {};
+}
+
+// None is known, which is not to say that none will ever be: ENOSYS would be.
+Status Operations::Ioctl(Call&, const fuse_ioctl_in&, Reply&) { return Fail(ENOTTY); }
+
+}  // namespace lisafs

@@ -1,0 +1,87 @@
+// Open files: what opens, makes and closes them.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "plugin/operations.h"
+
+namespace lisafs {
+namespace {
+
+// What of open(2)'s flags reaches the host. The kernel sees to the rest: it appends at offsets of its own, and an
+// exclusive creation is one here anyhow.
+constexpr uint32_t kHostFlags = O_ACCMODE | O_TRUNC;
+
+}  // namespace
+
+Status Operations::Open(Call& call, const fuse_open_in& in, Reply& reply) {
+  LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(call.header.nodeid));
+  LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(node, in.flags));
+  if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) LISAFS_RETURN_IF_ERROR(DropSetId(node));
+  AddHandle(std::move(handle), reply.Append<fuse_open_out>(), reply);
+  return {};
+}
+
+Status Operations::Create(Call& call, const fuse_create_in& in, Reply& reply) {
+  LISAFS_ASSIGN_OR_RETURN(std::string_view name, call.arguments.TakeName());
+  LISAFS_ASSIGN_OR_RETURN(Pinned directory, nodes_.Pin(call.header.nodeid));
+  auto& entry = reply.Append<fuse_entry_out>();
+  auto& open = reply.Append<fuse_open_out>();
+
+  Donations donated;
+  auto created = client_.Call<Mid::kOpenCreateAt>(
+      {.common = Creation(directory, call.header, in.mode), .flags = in.flags & kHostFlags, .name = name}, &donated);
+  if (created) {
+    AddEntry(directory, name, created->child, entry, reply);
+    LISAFS_ASSIGN_OR_RETURN(NodeRef node, nodes_.Find(entry.nodeid));
+    AddHandle(std::make_shared<Handle>(client_, std::move(node), created->open_fd, donated.Take(0)), open, reply);
+    return {};
+  }
+  if (created.error() != Errno(EEXIST) || (in.flags & O_EXCL)) return Fail(created.error());
+
+  // The host made one since the kernel looked.
+  LISAFS_ASSIGN_OR_RETURN(Statx stat, StatChild(directory, name));
+  if (!S_ISREG(stat.mode)) return Fail(ESTALE);  // The kernel looks again and sees a link or a directory.
+  AddEntry(directory, name, Inode{.stat = stat}, entry, reply);
+  LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(entry.nodeid));
+  LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(node, in.flags));
+  if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) LISAFS_RETURN_IF_ERROR(DropSetId(node));
+  AddHandle(std::move(handle), open, reply);
+  return {};
+}
+
+Status Operations::Release(Call&, const fuse_release_in& in, Reply&) {
+  handles_.Remove(in.fh);
+  return {};
+}
+
+Status Operations::Flush(Call&, const fuse_flush_in& in, Reply&) {
+  LISAFS_ASSIGN_OR_RETURN(auto handle, handles_.Find(in.fh));
+  LISAFS_RETURN_IF_ERROR(client_.Call<Mid::kFlush>({handle->fd}));
+  return {};
+}
+
+Result<std::shared_ptr<Handle>> Operations::OpenNode(const Pinned& node, uint32_t flags) {
+  Donations donated;
+  LISAFS_ASSIGN_OR_RETURN(OpenAtResp opened,
+                          client_.Call<Mid::kOpenAt>({.fd = node.fd(), .flags = flags & kHostFlags}, &donated));
+  return std::make_shared<Handle>(client_, nodes_.Share(node.node()), opened.open_fd, donated.Take(0));
+}
+
+void Operations::AddHandle(std::shared_ptr<Handle> handle, fuse_open_out& open, Reply& reply) {
+  open.fh = handles_.Add(std::move(handle));
+  // Cached pages stay: the kernel drops them when it learns of another size or time of change.
+  open.open_flags = FOPEN_KEEP_CACHE;
+  reply.opened = open.fh;
+}
+
+CreateCommon Operations::Creation(const Pinned& directory, const fuse_in_header& header, uint32_t mode) const {
+  // In a set-group-ID directory the group is the directory's, which the host sees to.
+  bool group_of_directory = directory.node().mode() & S_ISGID;
+  return {.dir_fd = directory.fd(),
+          .uid = header.uid,
+          .gid = group_of_directory ? kNoId : header.gid,
+          .mode = static_cast<uint16_t>(mode)};
+}
+
+}  // namespace lisafs
