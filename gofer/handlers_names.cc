@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <mutex>
@@ -11,6 +12,11 @@
 
 namespace lisafs {
 namespace {
+
+// The C library's renameat2 makes another system call for no flags.
+int RenameOnHost(int old_dir, const char* old_name, int new_dir, const char* new_name, unsigned flags) {
+  return static_cast<int>(syscall(SYS_renameat2, old_dir, old_name, new_dir, new_name, flags));
+}
 
 Status UnlinkAt(Connection& connection, const UnlinkAtReq& request) {
   LISAFS_ASSIGN_OR_RETURN(Name name, Name::Make(request.name));
@@ -40,7 +46,8 @@ Status Rename(Connection& connection, const RenameAtReq& request, unsigned flags
   if (from.deleted() || to.deleted()) return Fail(EINVAL);
   if (&from == &to && request.old_name == request.new_name) return {};
 
-  if (renameat2(old_dir->fd(), old_name.c_str(), new_dir->fd(), new_name.c_str(), flags) != 0) return FailWithErrno();
+  if (RenameOnHost(old_dir->fd(), old_name.c_str(), new_dir->fd(), new_name.c_str(), flags) != 0)
+    return FailWithErrno();
   if ((flags & RENAME_EXCHANGE) != 0) {
     connection.tree().Exchange(from, request.old_name, to, request.new_name);
   } else if (!StatName(old_dir->fd(), old_name.c_str())) {

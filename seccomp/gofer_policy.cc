@@ -19,7 +19,7 @@ constexpr uint32_t kAllocateModes = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE |
 
 void AllowConnections(SeccompPolicy& policy) {
   policy.Allow(SCMP_SYS(memfd_create), "Channel: the file of the windows")
-      .Allow(SCMP_SYS(ftruncate), "Channel: the size of that file; SetStat")
+      .Allow(SCMP_SYS(pwrite64), "Channel: the size of that file; PWrite")
       .Allow(SCMP_SYS(fcntl), "Channel: neither side can shrink the windows", {ArgIs(1, F_ADD_SEALS, "F_ADD_SEALS")})
       .Allow(SCMP_SYS(socketpair), "Channel: the socket for descriptors",
              {ArgIs(0, AF_UNIX, "AF_UNIX"), ArgIs(1, SOCK_SEQPACKET | SOCK_CLOEXEC, "SOCK_SEQPACKET|SOCK_CLOEXEC"),
@@ -39,30 +39,23 @@ void AllowReading(SeccompPolicy& policy, const GoferPolicyOptions& options) {
     policy.Allow(SCMP_SYS(openat), "reopening", {in_proc_self_fd, ArgLacks(2, kCreating, "O_CREAT")});
   }
   policy.Allow(SCMP_SYS(statx), "FStat and every answer with an inode", {ArgIsDescriptor(0)})
-      .Allow(SCMP_SYS(newfstatat), "libc's fstat", {ArgIsDescriptor(0)})
       .Allow(SCMP_SYS(fstatfs), "FStatFS")
       .Allow(SCMP_SYS(readlinkat), "ReadLinkAt", {ArgIsDescriptor(0)})
       .Allow(SCMP_SYS(getdents64), "Getdents64")
       .Allow(SCMP_SYS(lseek), "Getdents64: from the start")
-      .Allow(SCMP_SYS(read), "descriptors")
       .Allow(SCMP_SYS(pread64), "PRead")
-      .Allow(SCMP_SYS(preadv), "PRead")
       .Allow(SCMP_SYS(fsync), "FSync")
-      .Allow(SCMP_SYS(fgetxattr), "FGetXattr")
-      .Allow(SCMP_SYS(flistxattr), "FListXattr")
       // With the working directory on /proc/self/fd, "N" is descriptor N's file itself.
-      .Allow(SCMP_SYS(getxattr), "FGetXattr on what cannot be opened: \"N\" in /proc/self/fd")
-      .Allow(SCMP_SYS(listxattr), "FListXattr on what cannot be opened: \"N\" in /proc/self/fd");
+      .Allow(SCMP_SYS(getxattr), "FGetXattr: \"N\" in /proc/self/fd")
+      .Allow(SCMP_SYS(listxattr), "FListXattr: \"N\" in /proc/self/fd");
 }
 
 void AllowChanging(SeccompPolicy& policy, const GoferPolicyOptions& options) {
   const ArgCondition in_proc_self_fd = ArgIs(0, options.proc_self_fd, "/proc/self/fd");
-  policy.Allow(SCMP_SYS(pwrite64), "PWrite")
-      .Allow(SCMP_SYS(pwritev), "PWrite")
+  policy.Allow(SCMP_SYS(ftruncate), "SetStat")
       .Allow(SCMP_SYS(fallocate), "FAllocate", {ArgLacks(1, ~kAllocateModes, "unknown mode")})
-      .Allow(SCMP_SYS(fchmod), "SetStat")
-      .Allow(SCMP_SYS(fchmodat), "SetStat on what cannot be opened", {in_proc_self_fd})
-      .Allow(__NR_fchmodat2, "SetStat on what cannot be opened", {ArgIsDescriptor(0)})
+      .Allow(SCMP_SYS(fchmodat), "SetStat, before Linux 6.6", {in_proc_self_fd})
+      .Allow(__NR_fchmodat2, "SetStat", {ArgIsDescriptor(0)})
       .Allow(SCMP_SYS(fchownat), "SetStat, the owner of what is created", {ArgIsDescriptor(0)})
       .Allow(SCMP_SYS(utimensat), "SetStat", {ArgIsDescriptor(0)})
       .Allow(SCMP_SYS(mkdirat), "MkdirAt", {ArgIsDescriptor(0)})
@@ -72,10 +65,8 @@ void AllowChanging(SeccompPolicy& policy, const GoferPolicyOptions& options) {
              {in_proc_self_fd, ArgIsDescriptor(2), ArgIs(4, AT_SYMLINK_FOLLOW, "AT_SYMLINK_FOLLOW")})
       .Allow(SCMP_SYS(unlinkat), "UnlinkAt, undoing a creation", {ArgIsDescriptor(0)})
       .Allow(SCMP_SYS(renameat2), "RenameAt, RenameAt2", {ArgIsDescriptor(0), ArgIsDescriptor(2)})
-      .Allow(SCMP_SYS(fsetxattr), "FSetXattr")
-      .Allow(SCMP_SYS(fremovexattr), "FRemoveXattr")
-      .Allow(SCMP_SYS(setxattr), "FSetXattr on what cannot be opened: \"N\" in /proc/self/fd")
-      .Allow(SCMP_SYS(removexattr), "FRemoveXattr on what cannot be opened: \"N\" in /proc/self/fd");
+      .Allow(SCMP_SYS(setxattr), "FSetXattr: \"N\" in /proc/self/fd")
+      .Allow(SCMP_SYS(removexattr), "FRemoveXattr: \"N\" in /proc/self/fd");
 }
 
 }  // namespace
