@@ -74,7 +74,7 @@ def main():
     if not (CACHE / "bin" / "go").exists():
         report.skipped("All", f"there is no Go at {CACHE}/bin/go; run scripts/setup.sh")
     else:
-        run(report, pathlib.Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else "")
+        run(report, pathlib.Path(sys.argv[1]).resolve())
     return report.write()
 
 
