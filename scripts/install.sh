@@ -12,6 +12,7 @@ programs=(
   gofer/lisafs-gofer
   plugin/lisafs-plugin
   sandbox/lisafs-runtime
+  sandbox/lisafs-runtime-sandbox
 )
 
 prefix=/usr/local

@@ -1,0 +1,251 @@
+#include "sandbox/oci_config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/fd.h"
+
+namespace lisafs {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Deeper nesting is refused: a real file needs less than ten.
+constexpr int kMaxDepth = 64;
+
+// File systems in which the kernel shows itself, or which live in memory. All others would bring the host's files, or a
+// device's, into the container past the gofer.
+constexpr std::string_view kKernelFileSystems[] = {
+    "binfmt_misc", "bpf",        "cgroup",    "cgroup2",   "configfs", "debugfs", "devpts",
+    "devtmpfs",    "efivarfs",   "fusectl",   "hugetlbfs", "mqueue",   "proc",    "pstore",
+    "ramfs",       "securityfs", "selinuxfs", "sysfs",     "tmpfs",    "tracefs",
+};
+
+absl::Status Wrong(const std::string& key, absl::string_view why) {
+  return absl::InvalidArgumentError(absl::StrCat(key, ": ", why));
+}
+
+std::string Cleaned(const std::string& path) {
+  std::string cleaned = std::filesystem::path("/" + path).lexically_normal();
+  if (cleaned.size() > 1 && cleaned.back() == '/') cleaned.pop_back();
+  // Two leading slashes may mean something else to POSIX, not to Linux.
+  if (cleaned.starts_with("//")) cleaned.erase(0, 1);
+  return cleaned;
+}
+
+// Removing ".." by its looks would change what a path with symbolic links means, so a source is only made absolute.
+std::string Absolute(const std::string& path, const std::string& base) {
+  return path.starts_with('/') ? path : absl::StrCat(absl::StripSuffix(base, "/"), "/", path);
+}
+
+}  // namespace
+
+OciConfig::OciConfig() = default;
+OciConfig::OciConfig(OciConfig&&) noexcept = default;
+OciConfig& OciConfig::operator=(OciConfig&&) noexcept = default;
+OciConfig::~OciConfig() = default;
+
+// Reads a document key by key. The first thing wrong with it is kept in `status`, what follows is then of no interest.
+class OciConfig::Reader {
+ public:
+  Reader(const Json& document, std::string bundle) : document_(document), bundle_(std::move(bundle)) {}
+
+  absl::Status Read(OciConfig& config) {
+    if (!document_.is_object()) return absl::InvalidArgumentError("is not a JSON object");
+    ReadRoot(config);
+    ReadMounts(config);
+    if (const Json* process = Member(document_, "", "process", Json::value_t::object)) {
+      config.working_directory_ = Path(*process, "process.", "cwd").value_or("");
+      if (!config.working_directory_.empty()) config.working_directory_ = Cleaned(config.working_directory_);
+    }
+    CheckNamespaces();
+    if (const Json* hooks = Member(document_, "", "hooks", Json::value_t::object)) {
+      Member(*hooks, "hooks.", "createRuntime", Json::value_t::array);
+    }
+    return status_;
+  }
+
+ private:
+  void Fail(const std::string& key, absl::string_view why) { status_.Update(Wrong(key, why)); }
+
+  // The member `name` of `object`, or null if there is none, it is null or it is not of `type`. The low-level runtime
+  // may read keys without regard to case, so one that differs only in that is no other key but a mistake.
+  const Json* Member(const Json& object, const std::string& prefix, const char* name, Json::value_t type) {
+    const Json* found = nullptr;
+    for (const auto& [key, value] : object.items()) {
+      if (strcasecmp(key.c_str(), name) != 0) continue;
+      if (key != name) Fail(prefix + key, absl::StrCat("must be spelled ", name));
+      found = &value;
+    }
+    if (found == nullptr || found->is_null()) return nullptr;
+    if (found->type() != type) {
+      Fail(prefix + name, absl::StrCat("must be of type ", Json(type).type_name()));
+      return nullptr;
+    }
+    return found;
+  }
+
+  std::optional<std::string> String(const Json& object, const std::string& prefix, const char* name) {
+    const Json* member = Member(object, prefix, name, Json::value_t::string);
+    if (member == nullptr) return std::nullopt;
+    return member->get<std::string>();
+  }
+
+  std::optional<std::string> Path(const Json& object, const std::string& prefix, const char* name) {
+    std::optional<std::string> path = String(object, prefix, name);
+    if (!path) return std::nullopt;
+    if (path->empty()) Fail(prefix + name, "is empty");
+    if (path->size() >= PATH_MAX) Fail(prefix + name, "is too long");
+    if (path->find('\0') != std::string::npos) Fail(prefix + name, "has a NUL in it");
+    return path;
+  }
+
+  void ReadRoot(OciConfig& config) {
+    const Json* root = Member(document_, "", "root", Json::value_t::object);
+    std::optional<std::string> path;
+    if (root != nullptr) path = Path(*root, "root.", "path");
+    if (!path) return Fail("root.path", "is missing");
+    const Json* read_only = Member(*root, "root.", "readonly", Json::value_t::boolean);
+    config.root_ = {.target = "/", .bind = true, .source = Absolute(*path, bundle_)};
+    config.root_.options.recursive = true;
+    config.root_.options.read_only = read_only != nullptr && read_only->get<bool>();
+  }
+
+  void ReadMounts(OciConfig& config) {
+    const Json* mounts = Member(document_, "", "mounts", Json::value_t::array);
+    if (mounts == nullptr) return;
+    for (size_t i = 0; i < mounts->size(); ++i) {
+      std::string prefix = absl::StrCat("mounts[", i, "]");
+      const Json& mount = (*mounts)[i];
+      if (!mount.is_object()) return Fail(prefix, "must be of type object");
+      config.mounts_.push_back(ReadMount(mount, prefix + "."));
+    }
+  }
+
+  OciMount ReadMount(const Json& mount, const std::string& prefix) {
+    OciMount out;
+    std::optional<std::string> destination = Path(mount, prefix, "destination");
+    if (!destination) Fail(prefix + "destination", "is missing");
+    out.target = Cleaned(destination.value_or(""));
+
+    std::vector<std::string> options;
+    if (const Json* list = Member(mount, prefix, "options", Json::value_t::array)) {
+      for (const Json& option : *list) {
+        if (!option.is_string()) Fail(prefix + "options", "must be strings");
+        if (option.is_string()) options.push_back(option.get<std::string>());
+      }
+    }
+    std::string type = String(mount, prefix, "type").value_or("");
+    out.options = FindBindOptions(options);
+    out.bind = type == "bind" || out.options.bind;
+    std::optional<std::string> source = String(mount, prefix, "source");
+    // What is wrong with a mount is easier to find by its place in the container.
+    std::string name = absl::StrCat("mount ", out.target);
+    if (!out.bind) {
+      if (std::find(std::begin(kKernelFileSystems), std::end(kKernelFileSystems), type) ==
+          std::end(kKernelFileSystems)) {
+        Fail(name, absl::StrCat("a file system of type \"", type, "\" cannot be served by lisafs"));
+      }
+      return out;
+    }
+    if (!source) Fail(prefix + "source", "is missing");
+    out.source = Absolute(Path(mount, prefix, "source").value_or(""), bundle_);
+    absl::StatusOr<OciMountOptions> read = ReadBindOptions(options);
+    if (read.ok()) {
+      out.options = *read;
+    } else {
+      Fail(name, read.status().message());
+    }
+    for (const char* mappings : {"uidMappings", "gidMappings"}) {
+      const Json* list = Member(mount, prefix, mappings, Json::value_t::array);
+      if (list != nullptr && !list->empty()) {
+        Fail(name, absl::StrCat(mappings, " cannot be honoured: id-mapped mounts are not supported"));
+      }
+    }
+    return out;
+  }
+
+  void CheckNamespaces() {
+    const Json* platform = Member(document_, "", "linux", Json::value_t::object);
+    if (platform == nullptr) return;
+    const Json* namespaces = Member(*platform, "linux.", "namespaces", Json::value_t::array);
+    if (namespaces == nullptr) return;
+    for (size_t i = 0; i < namespaces->size(); ++i) {
+      const Json& entry = (*namespaces)[i];
+      std::string prefix = absl::StrCat("linux.namespaces[", i, "].");
+      if (!entry.is_object()) return Fail(prefix, "must be of type object");
+      if (String(entry, prefix, "type") == "mount" && !String(entry, prefix, "path").value_or("").empty()) {
+        Fail(prefix + "path",
+             "an existing mount namespace cannot be joined: it has none of the container's file systems");
+      }
+    }
+  }
+
+  const Json& document_;
+  const std::string bundle_;
+  absl::Status status_;
+};
+
+absl::StatusOr<OciConfig> OciConfig::Parse(std::string_view text, const std::string& bundle) {
+  if (text.size() > kMaxSize) return absl::InvalidArgumentError(absl::StrCat("is longer than ", kMaxSize, " bytes"));
+  OciConfig config;
+  try {
+    bool too_deep = false;
+    config.document_ = std::make_unique<Json>(Json::parse(text, [&](int depth, Json::parse_event_t, Json&) {
+      too_deep = too_deep || depth > kMaxDepth;
+      return !too_deep;
+    }));
+    if (too_deep) return absl::InvalidArgumentError("is nested too deeply");
+    if (absl::Status read = Reader(*config.document_, bundle).Read(config); !read.ok()) return read;
+  } catch (const Json::exception& error) {
+    return absl::InvalidArgumentError(absl::StrCat("is not valid JSON: ", error.what()));
+  }
+  return config;
+}
+
+absl::StatusOr<OciConfig> OciConfig::Read(const std::string& path, const std::string& bundle) {
+  Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  if (!file) return absl::ErrnoToStatus(errno, path);
+  std::string text;
+  while (text.size() <= kMaxSize) {
+    char buffer[65536];
+    ssize_t length = read(file.get(), buffer, sizeof buffer);
+    if (length < 0) return absl::ErrnoToStatus(errno, path);
+    if (length == 0) break;
+    text.append(buffer, static_cast<size_t>(length));
+  }
+  absl::StatusOr<OciConfig> config = Parse(text, bundle);
+  if (!config.ok()) return absl::Status(config.status().code(), absl::StrCat(path, ": ", config.status().message()));
+  return config;
+}
+
+std::string OciConfig::Rewritten(const std::string& root, std::span<const Replacement> replacements,
+                                 const std::vector<std::string>& hook) const {
+  Json document = *document_;
+  document["root"]["path"] = root;
+  for (const Replacement& replacement : replacements) {
+    Json& mount = document["mounts"][replacement.mount];
+    mount["source"] = replacement.path;
+    if (!mount.contains("options") || mount["options"].is_null()) continue;
+    // What is mounted below the old source is part of the new one.
+    for (Json& option : mount["options"]) {
+      if (option == "rbind") option = "bind";
+    }
+  }
+  Json& hooks = document["hooks"]["createRuntime"];
+  if (hooks.is_null()) hooks = Json::array();
+  hooks.insert(hooks.begin(), Json{{"path", hook.at(0)}, {"args", hook}});
+  return document.dump();
+}
+
+}  // namespace lisafs

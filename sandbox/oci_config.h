@@ -1,0 +1,71 @@
+#ifndef LISAFS_SANDBOX_OCI_CONFIG_H_
+#define LISAFS_SANDBOX_OCI_CONFIG_H_
+
+#include <cstddef>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "sandbox/oci_options.h"
+
+namespace lisafs {
+
+// A mount of a container, as its config.json has it.
+struct OciMount {
+  std::string target;       // An absolute path in the container, without "." and ".." and double slashes.
+  bool bind = false;        // The host's files: what follows is only set for these.
+  std::string source;       // An absolute path.
+  OciMountOptions options;  // What was asked for.
+};
+
+// A config.json of the OCI runtime specification: what of the host it shows to the container, and the same file with
+// other sources in it. Everything that lisafs does not look at is kept as it is.
+class OciConfig {
+ public:
+  // Longer files are refused.
+  static constexpr size_t kMaxSize = 16 << 20;
+
+  // `bundle` is the absolute path that relative ones in the file start from.
+  // INVALID_ARGUMENT names the key that is missing or malformed, or asks for what cannot be honoured.
+  static absl::StatusOr<OciConfig> Parse(std::string_view text, const std::string& bundle);
+  // Parse of the file at `path`, which messages name. NOT_FOUND and other codes: it cannot be read.
+  static absl::StatusOr<OciConfig> Read(const std::string& path, const std::string& bundle);
+
+  OciConfig(OciConfig&&) noexcept;
+  OciConfig& operator=(OciConfig&&) noexcept;
+  ~OciConfig();
+
+  // The container's root file system: target "/", recursive, read_only if config.json says so.
+  const OciMount& root() const { return root_; }
+  // The others, in the file's order.
+  const std::vector<OciMount>& mounts() const { return mounts_; }
+  // Where the container's process starts: an absolute path in the container, or empty if the file has none.
+  const std::string& working_directory() const { return working_directory_; }
+
+  // A mount's new source: a single file system at `path`.
+  struct Replacement {
+    size_t mount;  // Index in mounts().
+    std::string path;
+  };
+  // The file with another root, other sources, and a createRuntime hook, `hook[0]` with the arguments `hook`, before
+  // those that are there.
+  std::string Rewritten(const std::string& root, std::span<const Replacement> replacements,
+                        const std::vector<std::string>& hook) const;
+
+ private:
+  class Reader;
+  OciConfig();
+
+  std::unique_ptr<nlohmann::ordered_json> document_;
+  OciMount root_;
+  std::vector<OciMount> mounts_;
+  std::string working_directory_;
+};
+
+}  // namespace lisafs
+
+#endif  // LISAFS_SANDBOX_OCI_CONFIG_H_

@@ -1,0 +1,66 @@
+#include "sandbox/runtime_mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/fd.h"
+
+namespace lisafs {
+namespace {
+
+// Everybody may pass: in a container with a user namespace of its own, root is somebody else here.
+constexpr mode_t kPassOnly = 0711;
+constexpr char kParentDirectory[] = "/run/lisafs";
+constexpr char kDirectory[] = "/run/lisafs/mnt";
+// Mount points and a config.json, of which OciConfig limits the size.
+constexpr char kTmpfsOptions[] = "mode=0711,size=64m,nr_inodes=1k";
+
+}  // namespace
+
+absl::Status EnterMountNamespace() {
+  for (const char* directory : {kParentDirectory, kDirectory}) {
+    if (mkdir(directory, kPassOnly) != 0 && errno != EEXIST) return absl::ErrnoToStatus(errno, directory);
+  }
+  if (unshare(CLONE_NEWNS) != 0) return absl::ErrnoToStatus(errno, "a mount namespace of its own");
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) {
+    return absl::ErrnoToStatus(errno, "keeping mounts from the host");
+  }
+  if (mount("lisafs", kDirectory, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, kTmpfsOptions) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("tmpfs on ", kDirectory));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> StageMountPoint(const std::string& name, bool directory) {
+  std::string path = absl::StrCat(kDirectory, "/", name);
+  bool made;
+  if (directory) {
+    made = mkdir(path.c_str(), kPassOnly) == 0;
+  } else {
+    made = Fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)).valid();
+  }
+  if (!made) return absl::ErrnoToStatus(errno, path);
+  return path;
+}
+
+absl::Status ReplaceFile(const std::string& path, const std::string& text) {
+  std::string replacement = absl::StrCat(kDirectory, "/config.json");
+  Fd file(open(replacement.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!file) return absl::ErrnoToStatus(errno, replacement);
+  for (size_t written = 0; written < text.size();) {
+    ssize_t count = write(file.get(), text.data() + written, text.size() - written);
+    if (count < 0) return absl::ErrnoToStatus(errno, replacement);
+    written += static_cast<size_t>(count);
+  }
+  if (mount(replacement.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("mounting the rewritten file on ", path));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace lisafs
