@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "absl/strings/str_cat.h"
+#include "base/status.h"
 
 namespace lisafs {
 namespace {
@@ -16,7 +17,7 @@ absl::Status ContextError(int context, const std::string& what) {
   char line[256];
   ssize_t size = read(context, line, sizeof line);
   std::string why = size > 0 ? absl::StrCat(" (", std::string(line, size), ")") : "";
-  return absl::ErrnoToStatus(error, absl::StrCat(what, why));
+  return ErrnoStatus(error, absl::StrCat(what, why));
 }
 
 }  // namespace
@@ -25,10 +26,10 @@ absl::StatusOr<FuseMount> MakeFuseMount(mode_t root_type, const MountAttributes&
   FuseMount fuse;
   fuse.device.reset(open("/dev/fuse", O_RDWR | O_CLOEXEC));
   if (!fuse.device) {
-    return absl::FailedPreconditionError(absl::ErrnoToStatus(errno, "/dev/fuse cannot be opened").message());
+    return absl::FailedPreconditionError(ErrnoStatus(errno, "/dev/fuse cannot be opened").message());
   }
   Fd context(fsopen("fuse", FSOPEN_CLOEXEC));
-  if (!context) return absl::FailedPreconditionError(absl::ErrnoToStatus(errno, "fsopen").message());
+  if (!context) return absl::FailedPreconditionError(ErrnoStatus(errno, "fsopen").message());
 
   const std::pair<const char*, std::string> options[] = {
       {"source", "lisafs"},
@@ -58,9 +59,9 @@ absl::StatusOr<FuseMount> MakeFuseMount(mode_t root_type, const MountAttributes&
 
 absl::StatusOr<Fd> OpenMountPoint(const std::string& path, mode_t root_type) {
   Fd mount_point(open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (!mount_point) return absl::ErrnoToStatus(errno, "cannot be opened");
+  if (!mount_point) return ErrnoStatus(errno);
   struct stat stat;
-  if (fstat(mount_point.get(), &stat) != 0) return absl::ErrnoToStatus(errno, "stat");
+  if (fstat(mount_point.get(), &stat) != 0) return ErrnoStatus(errno, "stat");
   if ((stat.st_mode & S_IFMT) != root_type) {
     return absl::InvalidArgumentError(root_type == S_IFDIR ? "not a directory, as its source is"
                                                            : "not a regular file, as its source is");
@@ -70,7 +71,7 @@ absl::StatusOr<Fd> OpenMountPoint(const std::string& path, mode_t root_type) {
 
 absl::Status AttachMount(int mount, int mount_point) {
   if (move_mount(mount, "", mount_point, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0) {
-    return absl::ErrnoToStatus(errno, "move_mount");
+    return ErrnoStatus(errno, "move_mount");
   }
   return absl::OkStatus();
 }

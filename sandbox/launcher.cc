@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/escape.h"
+#include "base/status.h"
 
 namespace lisafs {
 namespace {
@@ -56,7 +57,7 @@ absl::StatusOr<std::vector<Fd>> MoveOutOfTheWay(std::vector<Fd> descriptors) {
   for (Fd& fd : descriptors) {
     if (fd.get() >= first_free) continue;
     fd = Fd(fcntl(fd.get(), F_DUPFD_CLOEXEC, first_free));
-    if (!fd) return absl::ErrnoToStatus(errno, "dup");
+    if (!fd) return ErrnoStatus(errno, "dup");
   }
   return descriptors;
 }
@@ -70,7 +71,7 @@ int Command::Give(Fd fd) {
 
 absl::StatusOr<Launch> Launch::Spawn(Command command, int log) {
   int pipe_ends[2];
-  if (pipe2(pipe_ends, O_CLOEXEC) != 0) return absl::ErrnoToStatus(errno, "pipe");
+  if (pipe2(pipe_ends, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe");
   Fd ready(pipe_ends[0]);
   command.Add("--ready-fd");
   command.Add(absl::StrCat(command.Give(Fd(pipe_ends[1]))));
@@ -107,7 +108,7 @@ absl::StatusOr<Launch> Launch::Spawn(Command command, int log) {
 
   pid_t pid;
   int error = posix_spawn(&pid, command.path_.c_str(), &actions, &attributes, argv.data(), environment);
-  if (error != 0) return absl::FailedPreconditionError(absl::ErrnoToStatus(error, command.path_).message());
+  if (error != 0) return absl::FailedPreconditionError(ErrnoStatus(error, command.path_).message());
   auto process = Process::OfChild(pid);
   if (!process.ok()) return process.status();
   return Launch(*std::move(process), std::move(ready), log);
@@ -179,7 +180,7 @@ absl::StatusOr<std::string> Launch::ReadLine(steady_clock::time_point deadline, 
       }
       return absl::FailedPreconditionError(why);
     } else if (errno != EINTR && errno != EAGAIN) {
-      return absl::ErrnoToStatus(errno, "ready pipe");
+      return ErrnoStatus(errno, "ready pipe");
     }
   }
 }

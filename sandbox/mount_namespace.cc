@@ -11,16 +11,17 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "base/status.h"
 
 namespace lisafs {
 namespace {
 
 absl::Status Enter(int mount_namespace, int root) {
   // Threads of a process share root and working directory, and then may not change namespace.
-  if (unshare(CLONE_FS) != 0) return absl::ErrnoToStatus(errno, "unshare");
-  if (setns(mount_namespace, CLONE_NEWNS) != 0) return absl::ErrnoToStatus(errno, "setns");
+  if (unshare(CLONE_FS) != 0) return ErrnoStatus(errno, "unshare");
+  if (setns(mount_namespace, CLONE_NEWNS) != 0) return ErrnoStatus(errno, "setns");
   // setns leads to the namespace's own root, the process may have another.
-  if (fchdir(root) != 0 || chroot(".") != 0 || chdir("/") != 0) return absl::ErrnoToStatus(errno, "chroot");
+  if (fchdir(root) != 0 || chroot(".") != 0 || chdir("/") != 0) return ErrnoStatus(errno, "chroot");
   return absl::OkStatus();
 }
 
@@ -31,7 +32,7 @@ absl::StatusOr<MountNamespace> MountNamespace::OfProcess(pid_t pid) {
   Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd) {
     if (errno == ESRCH) return absl::NotFoundError(absl::StrCat(process, ": no such process"));
-    return absl::ErrnoToStatus(errno, process);
+    return ErrnoStatus(errno, process);
   }
   std::string proc = absl::StrCat("/proc/", pid, "/");
   Fd mount_namespace(open((proc + "ns/mnt").c_str(), O_RDONLY | O_CLOEXEC));
@@ -40,7 +41,7 @@ absl::StatusOr<MountNamespace> MountNamespace::OfProcess(pid_t pid) {
   // Alive now, so the number meant this process all the while.
   pollfd ended{.fd = pidfd.get(), .events = POLLIN};
   if (poll(&ended, 1, 0) != 0) return absl::NotFoundError(absl::StrCat(process, ": no such process"));
-  if (!mount_namespace || !root) return absl::ErrnoToStatus(error, absl::StrCat(process, ": mount namespace"));
+  if (!mount_namespace || !root) return ErrnoStatus(error, absl::StrCat(process, ": mount namespace"));
   return MountNamespace(std::move(mount_namespace), std::move(root));
 }
 

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "base/status.h"
 
 #ifndef P_PIDFD
 #define P_PIDFD 3
@@ -87,7 +88,7 @@ std::string ProcessEnd::ToString() const {
 
 absl::StatusOr<Process> Process::OfChild(pid_t pid) {
   Fd pidfd = OpenPidfd(pid);
-  if (!pidfd) return absl::ErrnoToStatus(errno, absl::StrCat("process ", pid));
+  if (!pidfd) return ErrnoStatus(errno, absl::StrCat("process ", pid));
   siginfo_t info;
   if (waitid(static_cast<idtype_t>(P_PIDFD), pidfd.get(), &info, WEXITED | WNOHANG | WNOWAIT) != 0) {
     return absl::FailedPreconditionError(absl::StrCat("process ", pid, " is not a child"));

@@ -1,0 +1,194 @@
+#include "control/prepared_sandbox.h"
+
+#include <errno.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/escape.h"
+#include "base/status.h"
+#include "sandbox/detached_tree.h"
+#include "sandbox/fuse_mount.h"
+#include "sandbox/launcher.h"
+
+namespace lisafs {
+namespace {
+
+using control::v1::CreateSandboxRequest;
+using control::v1::MountSpec;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+constexpr auto kStartPatience = seconds(10);
+constexpr auto kKillPatience = seconds(5);
+
+// What one mount is made of, on its way to the processes.
+struct Parts {
+  DetachedTree tree;
+  Fd mount_point;
+  FuseMount fuse;
+  Fd gofer_connection;
+  Fd plugin_connection;
+};
+
+std::string Name(const MountSpec& spec) { return absl::StrCat("mount ", Escape(spec.target())); }
+
+MountAttributes Attributes(const MountSpec& spec) {
+  return {.read_only = spec.read_only(), .nosuid = spec.nosuid(), .nodev = spec.nodev(), .noexec = spec.noexec()};
+}
+
+// What has to be found in the caller's mount namespace, on a thread that is there.
+absl::Status OpenPaths(const MountSpec& spec, Parts& parts) {
+  auto tree = OpenDetachedTree(spec.source(), Attributes(spec), spec.recursive());
+  if (!tree.ok()) return Annotate(absl::StrCat("source ", Escape(spec.source())), tree.status());
+  parts.tree = *std::move(tree);
+  auto mount_point = OpenMountPoint(spec.mount_point(), parts.tree.type);
+  if (!mount_point.ok()) {
+    return Annotate(absl::StrCat("mount point ", Escape(spec.mount_point())), mount_point.status());
+  }
+  parts.mount_point = *std::move(mount_point);
+  return absl::OkStatus();
+}
+
+// What has not.
+absl::Status MakeRest(const MountSpec& spec, Parts& parts) {
+  auto fuse = MakeFuseMount(parts.tree.type, Attributes(spec));
+  if (!fuse.ok()) return fuse.status();
+  parts.fuse = *std::move(fuse);
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return ErrnoStatus(errno, "socket pair");
+  parts.gofer_connection.reset(ends[0]);
+  parts.plugin_connection.reset(ends[1]);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Parts>> MakeParts(const CreateSandboxRequest& request, const MountNamespace& where) {
+  std::vector<Parts> all(request.mounts_size());
+  LISAFS_RETURN_IF_NOT_OK(where.Run([&] {
+    for (int i = 0; i < request.mounts_size(); ++i) {
+      LISAFS_RETURN_IF_NOT_OK(Annotate(Name(request.mounts(i)), OpenPaths(request.mounts(i), all[i])));
+    }
+    return absl::OkStatus();
+  }));
+  for (int i = 0; i < request.mounts_size(); ++i) {
+    LISAFS_RETURN_IF_NOT_OK(Annotate(Name(request.mounts(i)), MakeRest(request.mounts(i), all[i])));
+  }
+  return all;
+}
+
+Command GoferCommand(const std::string& path, const CreateSandboxRequest& request, std::vector<Parts>& all,
+                     Fd counters) {
+  Command command(path);
+  for (size_t i = 0; i < all.size(); ++i) {
+    int connection = command.Give(std::move(all[i].gofer_connection));
+    int tree = command.Give(std::move(all[i].tree.fd));
+    const MountSpec& spec = request.mounts(static_cast<int>(i));
+    command.Add("--mount");
+    command.Add(absl::StrCat(connection, ":", tree, spec.read_only() ? ":ro" : "",
+                             spec.withhold_descriptors() ? ":nodonate" : ""));
+  }
+  command.Add("--counters");
+  command.Add(absl::StrCat(command.Give(std::move(counters))));
+  return command;
+}
+
+Command PluginCommand(const std::string& path, const CreateSandboxRequest& request, std::vector<Parts>& all) {
+  Command command(path);
+  for (size_t i = 0; i < all.size(); ++i) {
+    int fuse = command.Give(std::move(all[i].fuse.device));
+    int connection = command.Give(std::move(all[i].plugin_connection));
+    command.Add("--mount");
+    command.Add(absl::StrCat(fuse, ":", connection, request.mounts(static_cast<int>(i)).read_only() ? ":ro" : ""));
+  }
+  return command;
+}
+
+void End(std::optional<Process>& process) {
+  if (!process) return;
+  process->Kill();
+  process->Wait(kKillPatience);
+  process.reset();
+}
+
+}  // namespace
+
+absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequest& request,
+                                                         const SandboxPrograms& programs,
+                                                         const SandboxDirectory& directory,
+                                                         absl::FunctionRef<bool()> cancelled) {
+  auto where = MountNamespace::OfProcess(request.caller_pid());
+  if (!where.ok()) return Annotate("caller", where.status());
+  auto parts = MakeParts(request, *where);
+  if (!parts.ok()) return parts.status();
+  auto counters = directory.CreateCounters();
+  if (!counters.ok()) return counters.status();
+  auto gofer_log = directory.CreateLog("gofer.log");
+  if (!gofer_log.ok()) return gofer_log.status();
+  auto plugin_log = directory.CreateLog("plugin.log");
+  if (!plugin_log.ok()) return plugin_log.status();
+
+  // Both get ready at the same time.
+  auto gofer_launch =
+      Launch::Spawn(GoferCommand(programs.gofer, request, *parts, *std::move(counters)), gofer_log->get());
+  if (!gofer_launch.ok()) return Annotate("gofer did not start", gofer_launch.status());
+  auto plugin_launch = Launch::Spawn(PluginCommand(programs.plugin, request, *parts), plugin_log->get());
+  if (!plugin_launch.ok()) return Annotate("plugin did not start", plugin_launch.status());
+  auto deadline = steady_clock::now() + kStartPatience;
+  auto gofer = gofer_launch->AwaitReady(deadline, cancelled);
+  if (!gofer.ok()) return Annotate("gofer did not start", gofer.status());
+  std::optional<Process> ready_gofer = *std::move(gofer);
+  auto plugin = plugin_launch->AwaitReady(deadline, cancelled);
+  if (!plugin.ok()) {
+    End(ready_gofer);
+    return Annotate("plugin did not start", plugin.status());
+  }
+
+  std::vector<Placed> mounts;
+  for (size_t i = 0; i < parts->size(); ++i) {
+    const MountSpec& spec = request.mounts(static_cast<int>(i));
+    mounts.push_back(
+        {Name(spec), spec.mount_point(), std::move((*parts)[i].mount_point), std::move((*parts)[i].fuse.mount)});
+  }
+  return PreparedSandbox(*std::move(where), std::move(mounts), *std::move(ready_gofer), *std::move(plugin));
+}
+
+PreparedSandbox::PreparedSandbox(MountNamespace where, std::vector<Placed> mounts, Process gofer, Process plugin)
+    : namespace_(std::move(where)), mounts_(std::move(mounts)), gofer_(std::move(gofer)), plugin_(std::move(plugin)) {}
+
+// Written out since an optional that was moved from still has a value.
+PreparedSandbox::PreparedSandbox(PreparedSandbox&& other) noexcept
+    : namespace_(std::move(other.namespace_)),
+      mounts_(std::move(other.mounts_)),
+      gofer_(std::exchange(other.gofer_, std::nullopt)),
+      plugin_(std::exchange(other.plugin_, std::nullopt)) {}
+
+PreparedSandbox::~PreparedSandbox() {
+  End(plugin_);
+  End(gofer_);
+}
+
+absl::Status PreparedSandbox::Mount() {
+  absl::Status status = namespace_.Run([&]() -> absl::Status {
+    for (size_t i = 0; i < mounts_.size(); ++i) {
+      absl::Status attached = AttachMount(mounts_[i].mount.get(), mounts_[i].mount_point.get());
+      if (attached.ok()) continue;
+      while (i-- > 0) umount2(mounts_[i].path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+      return Annotate(mounts_[i].target, attached);
+    }
+    return absl::OkStatus();
+  });
+  // From here on the mount points alone keep the file systems.
+  mounts_.clear();
+  return status;
+}
+
+std::pair<Process, Process> PreparedSandbox::Release() {
+  std::pair<Process, Process> both(*std::move(gofer_), *std::move(plugin_));
+  gofer_.reset();
+  plugin_.reset();
+  return both;
+}
+
+}  // namespace lisafs

@@ -1,0 +1,70 @@
+#ifndef LISAFS_CONTROL_PREPARED_SANDBOX_H_
+#define LISAFS_CONTROL_PREPARED_SANDBOX_H_
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/fd.h"
+#include "control/state_directory.h"
+#include "proto/lisafs/control/v1/control.pb.h"
+#include "sandbox/mount_namespace.h"
+#include "sandbox/process.h"
+
+namespace lisafs {
+
+// The programs that a sandbox is made of, as paths.
+struct SandboxPrograms {
+  std::string gofer;
+  std::string plugin;
+};
+
+// A sandbox whose processes are ready and whose file systems are mounted nowhere yet. If it goes before it is let go,
+// the processes end and nothing is left.
+class PreparedSandbox {
+ public:
+  // Opens the sources, makes the file systems and starts both processes. `request` is valid; `directory` is new.
+  // `cancelled` is asked again and again.
+  //
+  // Errors are those of CreateSandbox in control.proto, and CANCELLED.
+  static absl::StatusOr<PreparedSandbox> Prepare(const control::v1::CreateSandboxRequest& request,
+                                                 const SandboxPrograms& programs, const SandboxDirectory& directory,
+                                                 absl::FunctionRef<bool()> cancelled);
+
+  PreparedSandbox(PreparedSandbox&& other) noexcept;
+  PreparedSandbox& operator=(PreparedSandbox&&) = delete;
+  ~PreparedSandbox();
+
+  const Process& gofer() const { return *gofer_; }
+  const Process& plugin() const { return *plugin_; }
+
+  // Puts the file systems on their mount points: all, or none.
+  absl::Status Mount();
+
+  // Hands the processes over.
+  std::pair<Process, Process> Release();
+
+ private:
+  // A file system with the place it goes to.
+  struct Placed {
+    std::string target;
+    std::string path;
+    Fd mount_point;
+    Fd mount;
+  };
+
+  PreparedSandbox(MountNamespace where, std::vector<Placed> mounts, Process gofer, Process plugin);
+
+  MountNamespace namespace_;
+  std::vector<Placed> mounts_;
+  std::optional<Process> gofer_;
+  std::optional<Process> plugin_;
+};
+
+}  // namespace lisafs
+
+#endif  // LISAFS_CONTROL_PREPARED_SANDBOX_H_

@@ -1,0 +1,104 @@
+#ifndef LISAFS_CONTROL_REGISTRY_H_
+#define LISAFS_CONTROL_REGISTRY_H_
+
+#include <chrono>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/fd.h"
+#include "control/prepared_sandbox.h"
+#include "control/state_directory.h"
+#include "control/statistics.h"
+#include "proto/lisafs/control/v1/control.pb.h"
+#include "sandbox/process.h"
+
+namespace lisafs {
+
+// The sandboxes of this host. It makes them, watches their processes on a thread of its own and forgets those that end;
+// what it knows is in the state directory too, where the next lisafsd finds it. Any thread may call it.
+class Registry {
+ public:
+  // Adopts the sandboxes in `state` that live, and removes what is left of others.
+  static absl::StatusOr<std::unique_ptr<Registry>> Open(StateDirectory state, SandboxPrograms programs);
+
+  // Leaves the sandboxes running.
+  ~Registry();
+
+  // These do what the calls of the same name in control.proto say; requests are valid. `cancelled` is asked again and
+  // again.
+  absl::StatusOr<control::v1::Sandbox> Create(const control::v1::CreateSandboxRequest& request,
+                                              absl::FunctionRef<bool()> cancelled);
+  // DEADLINE_EXCEEDED: a process does not go although it was killed.
+  absl::Status Delete(const std::string& id);
+  absl::StatusOr<control::v1::Sandbox> Get(const std::string& id) const;
+  std::vector<control::v1::Sandbox> List() const;
+
+  // Of one sandbox, or of all if `id` is empty: then a sandbox whose counters cannot be read is left out.
+  absl::StatusOr<std::vector<control::v1::MountStatistics>> Statistics(const std::string& id) const;
+
+ private:
+  struct Entry {
+    SandboxDirectory directory;
+    std::optional<CountersReader> counters;  // None: they could not be read when the sandbox was adopted.
+    // Under the lock:
+    control::v1::Sandbox sandbox;  // Without what the counters say.
+    std::optional<Process> gofer;  // Until they are known to have ended.
+    std::optional<Process> plugin;
+    bool deleting = false;
+    // Since when only one of the two lives.
+    std::optional<std::chrono::steady_clock::time_point> alone_since;
+
+    bool gone() const { return !gofer && !plugin; }
+    bool running() const { return sandbox.state() == control::v1::Sandbox::STATE_RUNNING; }
+    // Writes it to the state directory.
+    absl::Status Save() const;
+    void Fail(const std::string& failure);
+  };
+  // A sandbox as it was at one moment, with the entry for what does not change.
+  struct View {
+    control::v1::Sandbox sandbox;
+    std::shared_ptr<const Entry> entry;
+  };
+
+  Registry(StateDirectory state, SandboxPrograms programs, Fd wake_up);
+
+  void Adopt(const std::string& id);
+  absl::StatusOr<std::shared_ptr<Entry>> Make(const control::v1::CreateSandboxRequest& request,
+                                              const SandboxDirectory& directory, absl::FunctionRef<bool()> cancelled);
+  absl::StatusOr<View> Find(const std::string& id) const;
+  std::vector<View> FindAll() const;
+  static control::v1::Sandbox Describe(View view);
+  static absl::Status AppendStatistics(const View& view, std::vector<control::v1::MountStatistics>& all);
+
+  // The watching thread.
+  void Watch();
+  void WakeWatcher();
+  // Takes note of processes that ended; true if the sandbox ended by itself. Under the lock.
+  bool Examine(Entry& entry);
+
+  const StateDirectory state_;
+  const SandboxPrograms programs_;
+  const Fd wake_up_;  // An eventfd.
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;  // A process of some sandbox ended.
+  std::map<std::string, std::shared_ptr<Entry>> entries_;
+  std::set<std::string> being_made_;
+  bool stopping_ = false;
+
+  std::thread watcher_;
+};
+
+}  // namespace lisafs
+
+#endif  // LISAFS_CONTROL_REGISTRY_H_

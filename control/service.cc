@@ -1,0 +1,128 @@
+#include "control/service.h"
+
+#include <google/protobuf/util/time_util.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "control/validation.h"
+
+namespace lisafs {
+namespace {
+
+using google::protobuf::util::TimeUtil;
+using grpc::ServerContext;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr uint32_t kDefaultIntervalMilliseconds = 1000;
+
+// The codes are the same in both.
+grpc::Status ToGrpc(const absl::Status& status) {
+  return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message())};
+}
+
+// A request that names one sandbox, or all with an empty id.
+absl::Status ValidateScope(const std::string& id) { return id.empty() ? absl::OkStatus() : ValidateSandboxId(id); }
+
+// Fills in the time and the mounts of a GetStatisticsResponse or WatchStatisticsResponse.
+template <typename Response>
+absl::Status FillStatistics(const Registry& registry, const std::string& id, Response& response) {
+  auto mounts = registry.Statistics(id);
+  if (!mounts.ok()) return mounts.status();
+  *response.mutable_time() = TimeUtil::GetCurrentTime();
+  for (control::v1::MountStatistics& mount : *mounts) *response.add_mounts() = std::move(mount);
+  return absl::OkStatus();
+}
+
+// Sleeps until `end`; false if the call was cancelled or its deadline passed meanwhile.
+bool SleepUntil(const ServerContext& context, steady_clock::time_point end) {
+  constexpr auto kBetweenQuestions = milliseconds(50);
+  while (!context.IsCancelled()) {
+    auto left = end - steady_clock::now();
+    if (left <= left.zero()) return true;
+    std::this_thread::sleep_for(std::min<steady_clock::duration>(left, kBetweenQuestions));
+  }
+  return false;
+}
+
+}  // namespace
+
+grpc::Status ControlService::CreateSandbox(ServerContext* context, const control::v1::CreateSandboxRequest* request,
+                                           control::v1::CreateSandboxResponse* response) {
+  if (absl::Status valid = ValidateCreateSandbox(*request); !valid.ok()) return ToGrpc(valid);
+  auto sandbox = registry_.Create(*request, [&] { return context->IsCancelled(); });
+  if (!sandbox.ok()) return ToGrpc(sandbox.status());
+  *response->mutable_sandbox() = *std::move(sandbox);
+  return grpc::Status::OK;
+}
+
+grpc::Status ControlService::ListSandboxes(ServerContext*, const control::v1::ListSandboxesRequest*,
+                                           control::v1::ListSandboxesResponse* response) {
+  for (control::v1::Sandbox& sandbox : registry_.List()) *response->add_sandboxes() = std::move(sandbox);
+  return grpc::Status::OK;
+}
+
+grpc::Status ControlService::GetSandbox(ServerContext*, const control::v1::GetSandboxRequest* request,
+                                        control::v1::GetSandboxResponse* response) {
+  if (absl::Status valid = ValidateSandboxId(request->id()); !valid.ok()) return ToGrpc(valid);
+  auto sandbox = registry_.Get(request->id());
+  if (!sandbox.ok()) return ToGrpc(sandbox.status());
+  *response->mutable_sandbox() = *std::move(sandbox);
+  return grpc::Status::OK;
+}
+
+grpc::Status ControlService::DeleteSandbox(ServerContext*, const control::v1::DeleteSandboxRequest* request,
+                                           control::v1::DeleteSandboxResponse*) {
+  if (absl::Status valid = ValidateSandboxId(request->id()); !valid.ok()) return ToGrpc(valid);
+  return ToGrpc(registry_.Delete(request->id()));
+}
+
+grpc::Status ControlService::ListMounts(ServerContext*, const control::v1::ListMountsRequest* request,
+                                        control::v1::ListMountsResponse* response) {
+  const std::string& id = request->sandbox_id();
+  if (absl::Status valid = ValidateScope(id); !valid.ok()) return ToGrpc(valid);
+  std::vector<control::v1::Sandbox> sandboxes;
+  if (id.empty()) {
+    sandboxes = registry_.List();
+  } else {
+    auto sandbox = registry_.Get(id);
+    if (!sandbox.ok()) return ToGrpc(sandbox.status());
+    sandboxes.push_back(*std::move(sandbox));
+  }
+  for (control::v1::Sandbox& sandbox : sandboxes) {
+    for (control::v1::Mount& mount : *sandbox.mutable_mounts()) {
+      control::v1::ListMountsResponse::Entry* entry = response->add_entries();
+      entry->set_sandbox_id(sandbox.id());
+      *entry->mutable_mount() = std::move(mount);
+    }
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status ControlService::GetStatistics(ServerContext*, const control::v1::GetStatisticsRequest* request,
+                                           control::v1::GetStatisticsResponse* response) {
+  if (absl::Status valid = ValidateScope(request->sandbox_id()); !valid.ok()) return ToGrpc(valid);
+  return ToGrpc(FillStatistics(registry_, request->sandbox_id(), *response));
+}
+
+grpc::Status ControlService::WatchStatistics(ServerContext* context, const control::v1::WatchStatisticsRequest* request,
+                                             grpc::ServerWriter<control::v1::WatchStatisticsResponse>* writer) {
+  if (absl::Status valid = ValidateScope(request->sandbox_id()); !valid.ok()) return ToGrpc(valid);
+  if (absl::Status valid = ValidateInterval(request->interval_milliseconds()); !valid.ok()) return ToGrpc(valid);
+  uint32_t interval = request->interval_milliseconds();
+  if (interval == 0) interval = kDefaultIntervalMilliseconds;
+  auto next = steady_clock::now();
+  do {
+    control::v1::WatchStatisticsResponse response;
+    absl::Status status = FillStatistics(registry_, request->sandbox_id(), response);
+    if (!status.ok()) return ToGrpc(status);
+    // A client that reads too slowly is waited for here.
+    if (!writer->Write(response)) break;
+    next = std::max(next + milliseconds(interval), steady_clock::now());
+  } while (SleepUntil(*context, next));
+  return grpc::Status::CANCELLED;
+}
+
+}  // namespace lisafs

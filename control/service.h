@@ -1,0 +1,36 @@
+#ifndef LISAFS_CONTROL_SERVICE_H_
+#define LISAFS_CONTROL_SERVICE_H_
+
+#include "control/registry.h"
+#include "proto/lisafs/control/v1/control.grpc.pb.h"
+
+namespace lisafs {
+
+// The gRPC service of control.proto: checks what it is asked, and asks the registry.
+class ControlService final : public control::v1::Control::Service {
+ public:
+  // `registry` must outlive the service.
+  explicit ControlService(Registry& registry) : registry_(registry) {}
+
+  grpc::Status CreateSandbox(grpc::ServerContext* context, const control::v1::CreateSandboxRequest* request,
+                             control::v1::CreateSandboxResponse* response) override;
+  grpc::Status ListSandboxes(grpc::ServerContext* context, const control::v1::ListSandboxesRequest* request,
+                             control::v1::ListSandboxesResponse* response) override;
+  grpc::Status GetSandbox(grpc::ServerContext* context, const control::v1::GetSandboxRequest* request,
+                          control::v1::GetSandboxResponse* response) override;
+  grpc::Status DeleteSandbox(grpc::ServerContext* context, const control::v1::DeleteSandboxRequest* request,
+                             control::v1::DeleteSandboxResponse* response) override;
+  grpc::Status ListMounts(grpc::ServerContext* context, const control::v1::ListMountsRequest* request,
+                          control::v1::ListMountsResponse* response) override;
+  grpc::Status GetStatistics(grpc::ServerContext* context, const control::v1::GetStatisticsRequest* request,
+                             control::v1::GetStatisticsResponse* response) override;
+  grpc::Status WatchStatistics(grpc::ServerContext* context, const control::v1::WatchStatisticsRequest* request,
+                               grpc::ServerWriter<control::v1::WatchStatisticsResponse>* writer) override;
+
+ private:
+  Registry& registry_;
+};
+
+}  // namespace lisafs
+
+#endif  // LISAFS_CONTROL_SERVICE_H_

@@ -1,0 +1,65 @@
+#ifndef LISAFS_CONTROL_STATE_DIRECTORY_H_
+#define LISAFS_CONTROL_STATE_DIRECTORY_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/fd.h"
+#include "proto/lisafs/state/v1/state.pb.h"
+
+namespace lisafs {
+
+// STATE_DIR/ID: what lisafsd keeps of one sandbox. Copies name the same directory. Any thread may use it; the registry
+// sees to it that no two write at once.
+//
+//   sandbox.json   SandboxState
+//   counters       a CountersPage that the gofer writes
+//   gofer.log      what they write to stderr
+//   plugin.log
+class SandboxDirectory {
+ public:
+  explicit SandboxDirectory(std::string path) : path_(std::move(path)) {}
+
+  // New, zeroed but for its header, and open for reading and writing.
+  absl::StatusOr<Fd> CreateCounters() const;
+  absl::StatusOr<Fd> OpenCounters() const;
+  // New and empty, open for reading and appending. `name` is "gofer.log" or "plugin.log".
+  absl::StatusOr<Fd> CreateLog(const std::string& name) const;
+
+  // Replaces what was there at once: a reader finds the old state or the new. Fills in version and boot id.
+  absl::Status WriteState(state::v1::SandboxState state) const;
+  // FAILED_PRECONDITION: it is of another version or of another boot of the machine. DATA_LOSS: it makes no sense.
+  absl::StatusOr<state::v1::SandboxState> ReadState() const;
+
+  // With the files above; anything else in it is an error.
+  absl::Status Remove() const;
+
+ private:
+  std::string path_;
+};
+
+// STATE_DIR: a directory for each sandbox, and for one lisafsd at a time.
+class StateDirectory {
+ public:
+  // Makes the directory if it is not there, accessible to its owner alone. FAILED_PRECONDITION: another lisafsd uses
+  // it.
+  static absl::StatusOr<StateDirectory> Open(const std::string& path);
+
+  // The sandboxes that have a directory, in order. What is in it is not looked at.
+  absl::StatusOr<std::vector<std::string>> Ids() const;
+  // A new, empty one.
+  absl::StatusOr<SandboxDirectory> Create(const std::string& id) const;
+  SandboxDirectory Get(const std::string& id) const { return SandboxDirectory(path_ + "/" + id); }
+
+ private:
+  StateDirectory(std::string path, Fd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+
+  std::string path_;
+  Fd lock_;  // The directory, locked.
+};
+
+}  // namespace lisafs
+
+#endif  // LISAFS_CONTROL_STATE_DIRECTORY_H_

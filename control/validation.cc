@@ -1,0 +1,77 @@
+#include "control/validation.h"
+
+#include <limits.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "absl/strings/ascii.h"
+#include "base/escape.h"
+#include "base/status.h"
+#include "lisafs/counters.h"
+
+namespace lisafs {
+namespace {
+
+constexpr size_t kMaxIdLength = 255;
+
+absl::Status ValidatePath(const std::string& path) {
+  if (path.empty()) return absl::InvalidArgumentError("missing");
+  if (path.front() != '/') return absl::InvalidArgumentError("not an absolute path");
+  if (path.find('\0') != std::string::npos) return absl::InvalidArgumentError("contains a zero byte");
+  if (path.size() >= PATH_MAX) return absl::InvalidArgumentError("longer than 4095 bytes");
+  return absl::OkStatus();
+}
+
+// Two spellings of one path are one path. Symbolic links are not looked at.
+std::string Normalized(const std::string& path) {
+  std::string normal = std::filesystem::path(path).lexically_normal();
+  if (normal.size() > 1 && normal.back() == '/') normal.pop_back();
+  return normal;
+}
+
+}  // namespace
+
+absl::Status ValidateSandboxId(const std::string& id) {
+  auto allowed = [](char c) { return absl::ascii_isalnum(c) || c == '_' || c == '+' || c == '-' || c == '.'; };
+  if (id.empty()) return absl::InvalidArgumentError("sandbox id: missing");
+  if (id.size() > kMaxIdLength) return absl::InvalidArgumentError("sandbox id: longer than 255 bytes");
+  if (!std::all_of(id.begin(), id.end(), allowed) || id == "." || id == "..") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("sandbox id \"", Escape(id), "\": only A-Z a-z 0-9 _ + - . are allowed, and neither . nor .."));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateCreateSandbox(const control::v1::CreateSandboxRequest& request) {
+  LISAFS_RETURN_IF_NOT_OK(ValidateSandboxId(request.id()));
+  if (request.caller_pid() <= 0) return absl::InvalidArgumentError("caller_pid: not a process id");
+  if (request.mounts().empty()) return absl::InvalidArgumentError("mounts: at least one is needed");
+  if (static_cast<size_t>(request.mounts_size()) > kMaxMounts) {
+    return absl::InvalidArgumentError(absl::StrCat("mounts: more than ", kMaxMounts));
+  }
+  std::set<std::string> targets, mount_points;
+  for (int i = 0; i < request.mounts_size(); ++i) {
+    const control::v1::MountSpec& mount = request.mounts(i);
+    std::string name = absl::StrCat("mount ", i);
+    LISAFS_RETURN_IF_NOT_OK(Annotate(name + ": target", ValidatePath(mount.target())));
+    LISAFS_RETURN_IF_NOT_OK(Annotate(name + ": source", ValidatePath(mount.source())));
+    LISAFS_RETURN_IF_NOT_OK(Annotate(name + ": mount_point", ValidatePath(mount.mount_point())));
+    if (!targets.insert(Normalized(mount.target())).second) {
+      return absl::InvalidArgumentError(absl::StrCat(name, ": target ", Escape(mount.target()), ": given twice"));
+    }
+    if (!mount_points.insert(Normalized(mount.mount_point())).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": mount_point ", Escape(mount.mount_point()), ": given twice"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateInterval(uint32_t milliseconds) {
+  if (milliseconds == 0 || (milliseconds >= 100 && milliseconds <= 3'600'000)) return absl::OkStatus();
+  return absl::InvalidArgumentError("interval_milliseconds: neither 0 nor 100 to 3600000");
+}
+
+}  // namespace lisafs

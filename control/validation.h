@@ -1,0 +1,24 @@
+#ifndef LISAFS_CONTROL_VALIDATION_H_
+#define LISAFS_CONTROL_VALIDATION_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "proto/lisafs/control/v1/control.pb.h"
+
+// What a request may say, checked once at the door. Everything behind it relies on it. All errors are INVALID_ARGUMENT
+// and name the field.
+
+namespace lisafs {
+
+// An id is also a directory's name in the state directory.
+absl::Status ValidateSandboxId(const std::string& id);
+
+absl::Status ValidateCreateSandbox(const control::v1::CreateSandboxRequest& request);
+
+// 0, which stands for the default, or 100 to 3,600,000.
+absl::Status ValidateInterval(uint32_t milliseconds);
+
+}  // namespace lisafs
+
+#endif  // LISAFS_CONTROL_VALIDATION_H_
