@@ -27,6 +27,8 @@ constexpr int kFirstDescriptor = STDERR_FILENO + 1;
 // How long a program that was killed may take to be gone. It is not stuck in a request to itself: it serves nothing
 // yet.
 constexpr auto kKillPatience = milliseconds(5000);
+// How long a program that is given up may take to say which process it goes on as: it does that first.
+constexpr auto kPidPatience = milliseconds(1000);
 // A pid and a word.
 constexpr size_t kMaxReadyBytes = 64;
 
@@ -123,21 +125,14 @@ Launch::Launch(Launch&& other) noexcept
       received_(std::move(other.received_)) {}
 
 Launch::~Launch() {
+  // Killed before it could say what process it started, it would leave one that nobody reaps.
+  if (first_ && !lasting_) ReadPid(steady_clock::now() + kPidPatience, [] { return false; }).IgnoreError();
   KillAndReap(first_);
   KillAndReap(lasting_);
 }
 
 absl::StatusOr<Process> Launch::AwaitReady(steady_clock::time_point deadline, absl::FunctionRef<bool()> cancelled) {
-  auto pid_line = ReadLine(deadline, cancelled);
-  if (!pid_line.ok()) return pid_line.status();
-  pid_t pid;
-  if (!absl::SimpleAtoi(*pid_line, &pid) || pid <= 0) {
-    return absl::FailedPreconditionError(absl::StrCat("it said \"", Escape(*pid_line), "\" instead of a process id"));
-  }
-  auto lasting = Process::OfChild(pid);
-  if (!lasting.ok()) return lasting.status();
-  lasting_ = *std::move(lasting);
-
+  LISAFS_RETURN_IF_NOT_OK(ReadPid(deadline, cancelled));
   auto ready_line = ReadLine(deadline, cancelled);
   if (!ready_line.ok()) return ready_line.status();
   if (*ready_line != "ready") {
@@ -149,6 +144,19 @@ absl::StatusOr<Process> Launch::AwaitReady(steady_clock::time_point deadline, ab
   Process process = *std::move(lasting_);
   lasting_.reset();
   return process;
+}
+
+absl::Status Launch::ReadPid(steady_clock::time_point deadline, absl::FunctionRef<bool()> cancelled) {
+  auto line = ReadLine(deadline, cancelled);
+  if (!line.ok()) return line.status();
+  pid_t pid;
+  if (!absl::SimpleAtoi(*line, &pid) || pid <= 0) {
+    return absl::FailedPreconditionError(absl::StrCat("it said \"", Escape(*line), "\" instead of a process id"));
+  }
+  auto lasting = Process::OfChild(pid);
+  if (!lasting.ok()) return lasting.status();
+  lasting_ = *std::move(lasting);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> Launch::ReadLine(steady_clock::time_point deadline, absl::FunctionRef<bool()> cancelled) {

@@ -63,6 +63,8 @@ class Launch {
  private:
   Launch(Process first, Fd ready, int log) : first_(std::move(first)), ready_(std::move(ready)), log_(log) {}
 
+  // Reads which process the program goes on as: lasting_.
+  absl::Status ReadPid(std::chrono::steady_clock::time_point deadline, absl::FunctionRef<bool()> cancelled);
   // The next line that the program wrote to the ready pipe.
   absl::StatusOr<std::string> ReadLine(std::chrono::steady_clock::time_point deadline,
                                        absl::FunctionRef<bool()> cancelled);

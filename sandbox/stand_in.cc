@@ -28,11 +28,19 @@ void Say(int ready_fd, const std::string& line) {
   if (write(ready_fd, line.data(), line.size()) < 0) _exit(9);
 }
 
-// Goes on in a child of the parent.
+// Goes on in a child of the parent, once its pid is said.
 void BecomeSibling(int ready_fd) {
+  int said[2];
+  if (pipe2(said, O_CLOEXEC) != 0) _exit(9);
   long pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
   if (pid < 0) _exit(9);
-  if (pid == 0) return;
+  if (pid == 0) {
+    close(said[1]);
+    char byte;
+    if (read(said[0], &byte, 1) != 0) _exit(9);
+    close(said[0]);
+    return;
+  }
   Say(ready_fd, std::to_string(pid) + "\n");
   _exit(0);
 }
