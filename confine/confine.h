@@ -26,11 +26,12 @@ StepResult<void> CloseOtherDescriptors(std::span<const int> keep);
 // Goes on in a child process that is alone in new mount, pid, network, ipc, uts and cgroup namespaces. In the child it
 // returns; the calling process never comes back, unless this fails there.
 //
-// With `ready_fd` < 0 the calling process stays to forward SIGTERM, SIGINT and SIGHUP, and exits as the child does (128
-// + signal if it was killed); the child dies with it. With `ready_fd` >= 0 the child becomes the caller's sibling
-// (CLONE_PARENT), in a session of its own, so that whoever started the program is its parent and may die before it; the
-// calling process writes the child's pid, as its parent sees it, in decimal with a newline to `ready_fd` and exits with
-// status 0. The child returns only once that line is written, so that what it writes to `ready_fd` comes after.
+// With `ready_fd` < 0 the calling process stays, without descriptors, to forward SIGTERM, SIGINT and SIGHUP, and exits
+// as the child does (128 + signal if it was killed); the child dies with it. With `ready_fd` >= 0 the child becomes the
+// caller's sibling (CLONE_PARENT), in a session of its own, so that whoever started the program is its parent and may
+// die before it; the calling process writes the child's pid, as its parent sees it, in decimal with a newline to
+// `ready_fd` and exits with status 0. The child returns only once that line is written, so that what it writes to
+// `ready_fd` comes after.
 //
 // Process 1 of a pid namespace ignores every signal that it has no handler for, SIGKILL and faults excepted. The child
 // therefore gets handlers for SIGTERM, SIGINT and SIGHUP that exit with 128 + signal, at any moment: the program has

@@ -58,8 +58,11 @@ pid_t ForkInto(uint64_t flags) {
   return static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof args));
 }
 
-// The calling process when it stays: exits as the child does.
-[[noreturn]] void Supervise(pid_t child, const sigset_t& original_mask) {
+// The calling process when it stays: exits as the child does. It lets go of every descriptor but `alive`, by which
+// the child knows that it lives: whoever is at the other end of one must see when the child closes it.
+[[noreturn]] void Supervise(pid_t child, const sigset_t& original_mask, const Fd& alive) {
+  const int keep[] = {alive.get()};
+  if (auto closed = CloseOtherDescriptors(keep); !closed) Die(closed.error().what, closed.error().error.ToString());
   supervised_child = child;
   HandleStopSignals(ForwardSignal);
   sigprocmask(SIG_SETMASK, &original_mask, nullptr);
@@ -120,7 +123,7 @@ StepResult<void> EnterNamespaces(int ready_fd) {
   }
   if (child > 0) {
     child_end.reset();
-    if (!hand_over) Supervise(child, original_mask);
+    if (!hand_over) Supervise(child, original_mask, parent_end);
     return HandOver(child, ready_fd, std::move(parent_end));
   }
 

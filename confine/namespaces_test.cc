@@ -71,6 +71,19 @@ TEST_F(NamespacesTest, AttachedParentForwardsSignals) {
   }
 }
 
+TEST_F(NamespacesTest, AttachedParentLetsGoOfDescriptors) {
+  Pipe closed_by_child;
+  pid_t parent = Fork([&] {
+    OrExit(EnterNamespaces(-1));
+    closed_by_child.write_end.reset();
+    while (true) pause();
+  });
+  closed_by_child.write_end.reset();
+  EXPECT_EQ(ReadAll(closed_by_child.read_end.get()), "");
+  kill(parent, SIGTERM);
+  EXPECT_EQ(WaitFor(parent), 128 + SIGTERM);
+}
+
 TEST_F(NamespacesTest, AttachedChildDiesWithItsParent) {
   Pipe alive;
   pid_t parent = StartAttached(alive);
