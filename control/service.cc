@@ -31,7 +31,9 @@ template <typename Response>
 absl::Status FillStatistics(const Registry& registry, const std::string& id, Response& response) {
   auto mounts = registry.Statistics(id);
   if (!mounts.ok()) return mounts.status();
-  *response.mutable_time() = TimeUtil::GetCurrentTime();
+  // Not GetCurrentTime, which knows whole seconds only.
+  const std::chrono::nanoseconds now = std::chrono::system_clock::now().time_since_epoch();
+  *response.mutable_time() = TimeUtil::NanosecondsToTimestamp(now.count());
   for (control::v1::MountStatistics& mount : *mounts) *response.add_mounts() = std::move(mount);
   return absl::OkStatus();
 }

@@ -13,6 +13,7 @@ programs=(
   plugin/lisafs-plugin
   sandbox/lisafs-runtime
   sandbox/lisafs-runtime-sandbox
+  sandbox/lisafs-runtime-sandbox
 )
 
 prefix=/usr/local

@@ -39,11 +39,20 @@ class GrpcClient(unittest.TestCase):
         self.socket = pathlib.Path(directory.name, "control.sock")
         self.daemon = subprocess.Popen([self.lisafsd, "--socket", self.socket, "--state-dir", pathlib.Path(directory.name, "state")])
         self.addCleanup(self.end_daemon)
+        self.wait_for_socket()
         self.channel = grpc.insecure_channel(f"unix:{self.socket}")
         self.addCleanup(self.channel.close)
         grpc.channel_ready_future(self.channel).result(timeout=PATIENCE)
         self.reflection = ProtoReflectionDescriptorDatabase(self.channel)
         self.descriptors = descriptor_pool.DescriptorPool(self.reflection)
+
+    def wait_for_socket(self):
+        """Before gRPC tries for the first time: it waits a second before it tries again."""
+        until = time.monotonic() + PATIENCE
+        while not self.socket.exists():
+            self.assertIsNone(self.daemon.poll(), "lisafsd ended")
+            self.assertLess(time.monotonic(), until, "lisafsd makes no socket")
+            time.sleep(0.01)
 
     def end_daemon(self):
         if self.daemon.poll() is None:
