@@ -20,6 +20,9 @@ constexpr uint32_t kAllocateModes = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE |
 void AllowConnections(SeccompPolicy& policy) {
   policy.Allow(SCMP_SYS(memfd_create), "Channel: the file of the windows")
       .Allow(SCMP_SYS(pwrite64), "Channel: the size of that file; PWrite")
+      .Allow(SCMP_SYS(fcntl), "Channel, donated files: a descriptor to give away",
+             {ArgIs(1, F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC")})
+      .Allow(SCMP_SYS(fcntl), "Channel: the socket for descriptors does not block", {ArgIs(1, F_SETFL, "F_SETFL")})
       .Allow(SCMP_SYS(fcntl), "Channel: neither side can shrink the windows", {ArgIs(1, F_ADD_SEALS, "F_ADD_SEALS")})
       .Allow(SCMP_SYS(socketpair), "Channel: the socket for descriptors",
              {ArgIs(0, AF_UNIX, "AF_UNIX"), ArgIs(1, SOCK_SEQPACKET | SOCK_CLOEXEC, "SOCK_SEQPACKET|SOCK_CLOEXEC"),

@@ -168,7 +168,7 @@ const Case kCases[] = {
      }},
     {"dup", kAlways, [](const Held& h) { fcntl(h.fd(), F_DUPFD_CLOEXEC, 0); }},
     {"dup onto a number", kNever, [](const Held& h) { dup3(h.dir(), h.proc(), O_CLOEXEC); }},
-    {"status flags", kAlways, [](const Held& h) { fcntl(h.fd(), F_SETFL, fcntl(h.fd(), F_GETFL)); }},
+    {"status flags", kAlways, [](const Held& h) { fcntl(h.fd(), F_SETFL, O_NONBLOCK); }},
     {"lock", kNever, [](const Held& h) { fcntl(h.fd(), F_SETLEASE, F_WRLCK); }},
     {"execve", kNever, [](const Held&) { syscall(SYS_execve, "/none", nullptr, nullptr); }},
     {"execveat", kNever, [](const Held& h) { syscall(SYS_execveat, h.fd(), "", nullptr, nullptr, AT_EMPTY_PATH); }},

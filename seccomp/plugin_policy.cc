@@ -9,16 +9,11 @@ SeccompPolicy PluginPolicy() {
   AllowRuntime(policy);
   AllowTransport(policy);
   policy.Allow(SCMP_SYS(read), "FUSE requests")
-      .Allow(SCMP_SYS(readv), "FUSE requests")
-      .Allow(SCMP_SYS(writev), "FUSE replies")
-      .Allow(SCMP_SYS(newfstatat), "the type and size of a donated file: libc's fstat", {ArgIsDescriptor(0)})
+      .Allow(SCMP_SYS(newfstatat), "the size of a channel's window file: libc's fstat", {ArgIsDescriptor(0)})
       .Allow(SCMP_SYS(pread64), "donated files")
-      .Allow(SCMP_SYS(preadv), "donated files")
       .Allow(SCMP_SYS(pwrite64), "donated files")
-      .Allow(SCMP_SYS(pwritev), "donated files")
       .Allow(SCMP_SYS(lseek), "donated files: holes")
       .Allow(SCMP_SYS(fallocate), "donated files")
-      .Allow(SCMP_SYS(ftruncate), "donated files")
       .Allow(SCMP_SYS(fsync), "donated files")
       .Allow(SCMP_SYS(fdatasync), "donated files")
       .Allow(SCMP_SYS(copy_file_range), "between donated files");

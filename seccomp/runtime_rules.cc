@@ -47,15 +47,13 @@ void AllowThreads(SeccompPolicy& policy) {
 
 void AllowTimeAndSignals(SeccompPolicy& policy) {
   policy.Allow(SCMP_SYS(clock_gettime), "time, where the vDSO has none")
-      .Allow(SCMP_SYS(gettimeofday), "time, where the vDSO has none")
-      .Allow(SCMP_SYS(nanosleep), "waiting")
       .Allow(SCMP_SYS(clock_nanosleep), "waiting")
       .Allow(SCMP_SYS(restart_syscall), "a wait goes on after the process was stopped")
       .Allow(SCMP_SYS(getrandom), "malloc and hash seeds")
       .Allow(SCMP_SYS(rt_sigaction), "handlers, abort")
       .Allow(SCMP_SYS(rt_sigprocmask), "new threads, abort")
       .Allow(SCMP_SYS(rt_sigreturn), "the end of a handler")
-      .Allow(SCMP_SYS(sigaltstack), "handlers of stack overflows")
+      .Allow(SCMP_SYS(sigaltstack), "builds with sanitizers")
       .Allow(SCMP_SYS(getpid), "abort")
       .Allow(SCMP_SYS(tgkill), "abort", {ArgIs(0, getpid(), "this process")});
 }
@@ -83,14 +81,7 @@ void AllowTransport(SeccompPolicy& policy) {
       .Allow(SCMP_SYS(poll), "waiting for a message")
       .Allow(SCMP_SYS(ppoll), "waiting for a message")
       .Allow(SCMP_SYS(shutdown), "the end of a connection")
-      .Allow(SCMP_SYS(close), "descriptors")
-      .Allow(SCMP_SYS(dup), "a descriptor to give away")
-      .Allow(SCMP_SYS(fcntl), "a descriptor to give away", {ArgIs(1, F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC")})
-      .Allow(SCMP_SYS(fcntl), "access modes", {ArgIs(1, F_GETFL, "F_GETFL")})
-      .Allow(SCMP_SYS(fcntl), "blocking or not", {ArgIs(1, F_SETFL, "F_SETFL")})
-      .Allow(SCMP_SYS(fcntl), "close-on-exec", {ArgIs(1, F_GETFD, "F_GETFD")})
-      .Allow(SCMP_SYS(fcntl), "close-on-exec", {ArgIs(1, F_SETFD, "F_SETFD")})
-      .Allow(SCMP_SYS(fcntl), "is a window safe from shrinking", {ArgIs(1, F_GET_SEALS, "F_GET_SEALS")});
+      .Allow(SCMP_SYS(close), "descriptors");
 }
 
 }  // namespace lisafs
