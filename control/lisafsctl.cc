@@ -1,0 +1,161 @@
+// The operator's client of lisafsd. Run it with --help for how.
+
+#include <google/protobuf/util/json_util.h>
+#include <grpcpp/grpcpp.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <functional>
+
+#include "base/program.h"
+#include "control/report.h"
+#include "proto/lisafs/control/v1/control.grpc.pb.h"
+
+namespace lisafs {
+namespace {
+
+namespace v1 = control::v1;
+
+struct Options {
+  std::string socket = "/run/lisafs/control.sock";
+  bool json = false;
+  bool watch = false;
+  std::string sandbox;  // Empty: all.
+};
+
+using Stub = v1::Control::Stub;
+using Command = std::function<grpc::Status(Stub&, const Options&)>;
+
+void SetDeadline(grpc::ClientContext& context) {
+  constexpr auto kPatience = std::chrono::seconds(10);
+  context.set_deadline(std::chrono::system_clock::now() + kPatience);
+}
+
+void Print(const std::string& text) {
+  if (fwrite(text.data(), 1, text.size(), stdout) != text.size() || fflush(stdout) != 0) DieErrno("standard output");
+}
+
+// One message as JSON, for a stream on a line of its own.
+void PrintJson(const google::protobuf::Message& message, bool one_line) {
+  google::protobuf::util::JsonPrintOptions format;
+  format.add_whitespace = !one_line;
+  format.preserve_proto_field_names = true;
+  format.always_print_primitive_fields = true;
+  std::string json;
+  auto status = google::protobuf::util::MessageToJsonString(message, &json, format);
+  if (!status.ok()) Die("JSON", std::string(status.message()));
+  Print(one_line ? json + "\n" : json);
+}
+
+grpc::Status Sandboxes(Stub& stub, const Options& options) {
+  grpc::ClientContext context;
+  SetDeadline(context);
+  v1::ListSandboxesResponse response;
+  grpc::Status status = stub.ListSandboxes(&context, {}, &response);
+  if (!status.ok()) return status;
+  if (options.json) {
+    PrintJson(response, /*one_line=*/false);
+  } else {
+    Print(SandboxesReport(response, std::chrono::system_clock::now()));
+  }
+  return status;
+}
+
+grpc::Status Mounts(Stub& stub, const Options& options) {
+  grpc::ClientContext context;
+  SetDeadline(context);
+  v1::ListMountsRequest request;
+  request.set_sandbox_id(options.sandbox);
+  v1::ListMountsResponse response;
+  grpc::Status status = stub.ListMounts(&context, request, &response);
+  if (!status.ok()) return status;
+  if (options.json) {
+    PrintJson(response, /*one_line=*/false);
+  } else {
+    Print(MountsReport(response));
+  }
+  return status;
+}
+
+grpc::Status WatchStatistics(Stub& stub, const Options& options) {
+  grpc::ClientContext context;
+  v1::WatchStatisticsRequest request;
+  request.set_sandbox_id(options.sandbox);
+  auto reader = stub.WatchStatistics(&context, request);
+  v1::WatchStatisticsResponse response;
+  while (reader->Read(&response)) {
+    if (options.json) {
+      PrintJson(response, /*one_line=*/true);
+      continue;
+    }
+    // On a terminal each table takes the last one's place.
+    const char* start = isatty(STDOUT_FILENO) ? "\x1b[H\x1b[2J" : "";
+    Print(start + StatisticsReport(response.mounts()) + "\n");
+  }
+  return reader->Finish();
+}
+
+grpc::Status Statistics(Stub& stub, const Options& options) {
+  if (options.watch) return WatchStatistics(stub, options);
+  grpc::ClientContext context;
+  SetDeadline(context);
+  v1::GetStatisticsRequest request;
+  request.set_sandbox_id(options.sandbox);
+  v1::GetStatisticsResponse response;
+  grpc::Status status = stub.GetStatistics(&context, request, &response);
+  if (!status.ok()) return status;
+  if (options.json) {
+    PrintJson(response, /*one_line=*/false);
+  } else {
+    Print(StatisticsReport(response.mounts()));
+  }
+  return status;
+}
+
+Command ParseCommand(int argc, char** argv, Options& options) {
+  CLI::App app("Shows the sandboxes of this host, their mounts and what those are asked for.", "lisafsctl");
+  app.set_version_flag("--version", "lisafsctl " + std::string(kVersion));
+  app.add_option("--socket", options.socket, "lisafsd's socket")->capture_default_str();
+  app.add_flag("--json", options.json, "JSON instead of tables");
+  app.require_subcommand(1);
+  app.fallthrough();
+
+  Command command;
+  CLI::App* sandboxes = app.add_subcommand("sandboxes", "Lists the sandboxes");
+  sandboxes->callback([&] { command = Sandboxes; });
+  CLI::App* mounts = app.add_subcommand("mounts", "Lists the mounts, and what the gofer holds for each");
+  mounts->add_option("SANDBOX", options.sandbox, "Only this one's");
+  mounts->callback([&] { command = Mounts; });
+  CLI::App* stats = app.add_subcommand("stats", "Shows what the gofers were asked for, and how long they took");
+  stats->add_option("SANDBOX", options.sandbox, "Only this one's");
+  stats->add_flag("--watch", options.watch, "Again every second, until interrupted");
+  stats->callback([&] { command = Statistics; });
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    exit(app.exit(success));
+  } catch (const CLI::ParseError& error) {
+    PrintError("usage", error.what());
+    exit(kExitUsage);
+  }
+  return command;
+}
+
+}  // namespace
+}  // namespace lisafs
+
+int main(int argc, char** argv) {
+  using namespace lisafs;
+  SetProgramName("lisafsctl");
+  Options options;
+  Command command = ParseCommand(argc, argv, options);
+  auto stub = v1::Control::NewStub(grpc::CreateChannel("unix:" + options.socket, grpc::InsecureChannelCredentials()));
+  grpc::Status status = command(*stub, options);
+  if (status.ok()) return kExitSuccess;
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
+    Die(options.socket, "lisafsd does not answer: " + status.error_message());
+  }
+  // The message names what it is about: "sandbox web: no such sandbox".
+  Die("lisafsd", status.error_message());
+}

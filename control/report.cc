@@ -1,0 +1,122 @@
+#include "control/report.h"
+
+#include <span>
+
+#include "base/escape.h"
+#include "control/table.h"
+
+namespace lisafs {
+namespace {
+
+using control::v1::MessageStatistics;
+using control::v1::MountSpec;
+using control::v1::MountStatistics;
+using control::v1::Sandbox;
+
+std::string StateName(Sandbox::State state) {
+  switch (state) {
+    case Sandbox::STATE_RUNNING:
+      return "running";
+    case Sandbox::STATE_FAILED:
+      return "failed";
+    default:
+      return "unknown";
+  }
+}
+
+std::string Pid(int32_t pid) { return pid == 0 ? "-" : std::to_string(pid); }
+
+// As mount(8) writes them.
+std::string Options(const MountSpec& spec) {
+  std::string options = spec.read_only() ? "ro" : "rw";
+  if (spec.nosuid()) options += ",nosuid";
+  if (spec.nodev()) options += ",nodev";
+  if (spec.noexec()) options += ",noexec";
+  if (spec.recursive()) options += ",rec";
+  if (spec.withhold_descriptors()) options += ",withhold";
+  return options;
+}
+
+std::string Latency(double fraction, const MessageStatistics& message) {
+  const auto& histogram = message.latency_histogram();
+  auto latency = LatencyAt(fraction, std::span(histogram.data(), histogram.size()));
+  return latency ? FormatNanoseconds(*latency) : "-";
+}
+
+// A blank line before all groups but the first.
+void StartGroup(std::string& out, const std::string& heading) {
+  if (!out.empty()) out += "\n";
+  out += heading + "\n";
+}
+
+}  // namespace
+
+std::string SandboxesReport(const control::v1::ListSandboxesResponse& response,
+                            std::chrono::system_clock::time_point now) {
+  if (response.sandboxes().empty()) return "no sandboxes\n";
+  // The name comes last: engines give names of 64 characters.
+  Table table({{"STATE"},
+               {"GOFER", Table::Align::kRight},
+               {"PLUGIN", Table::Align::kRight},
+               {"MOUNTS", Table::Align::kRight},
+               {"AGE", Table::Align::kRight},
+               {"NAME"}});
+  std::string failures;
+  for (const Sandbox& sandbox : response.sandboxes()) {
+    auto created = std::chrono::system_clock::from_time_t(sandbox.create_time().seconds());
+    table.AddRow({StateName(sandbox.state()), Pid(sandbox.gofer_pid()), Pid(sandbox.plugin_pid()),
+                  std::to_string(sandbox.mounts_size()),
+                  FormatAge(std::chrono::duration_cast<std::chrono::seconds>(now - created)), sandbox.id()});
+    if (!sandbox.failure().empty()) {
+      failures += "\n" + Escape(sandbox.id()) + " failed: " + Escape(sandbox.failure()) + "\n";
+    }
+  }
+  return table.ToString() + failures;
+}
+
+std::string MountsReport(const control::v1::ListMountsResponse& response) {
+  if (response.entries().empty()) return "no mounts\n";
+  std::string out;
+  for (int i = 0; i < response.entries_size();) {
+    const std::string& sandbox = response.entries(i).sandbox_id();
+    Table table({{"TARGET"},
+                 {"OPTIONS"},
+                 {"FILES", Table::Align::kRight},
+                 {"OPEN", Table::Align::kRight},
+                 {"CHANNELS", Table::Align::kRight},
+                 {"SOURCE"}});
+    for (; i < response.entries_size() && response.entries(i).sandbox_id() == sandbox; ++i) {
+      const control::v1::Mount& mount = response.entries(i).mount();
+      table.AddRow({mount.spec().target(), Options(mount.spec()), FormatCount(mount.control_fds()),
+                    FormatCount(mount.open_fds()), FormatCount(mount.channels()), mount.spec().source()});
+    }
+    StartGroup(out, "sandbox " + Escape(sandbox));
+    out += table.ToString();
+  }
+  return out;
+}
+
+std::string StatisticsReport(const google::protobuf::RepeatedPtrField<MountStatistics>& mounts) {
+  if (mounts.empty()) return "no mounts\n";
+  std::string out;
+  for (const MountStatistics& mount : mounts) {
+    StartGroup(out, "sandbox " + Escape(mount.sandbox_id()) + " mount " + Escape(mount.target()));
+    Table table({{"MESSAGE"},
+                 {"CALLS", Table::Align::kRight},
+                 {"ERRORS", Table::Align::kRight},
+                 {"P50", Table::Align::kRight},
+                 {"P99", Table::Align::kRight},
+                 {"RECEIVED", Table::Align::kRight},
+                 {"SENT", Table::Align::kRight}});
+    for (const MessageStatistics& message : mount.messages()) {
+      table.AddRow({message.message(), FormatCount(message.calls()), FormatCount(message.errors()),
+                    Latency(0.5, message), Latency(0.99, message), FormatBytes(message.bytes_received()),
+                    FormatBytes(message.bytes_sent())});
+    }
+    out += table.empty() ? "not used yet\n" : table.ToString();
+    if (mount.data_hidden()) out += "Reads and writes through descriptors that the host gave away are not counted.\n";
+  }
+  return out;
+}
+
+}  // namespace lisafs

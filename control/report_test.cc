@@ -1,0 +1,84 @@
+#include "control/report.h"
+
+#include <gtest/gtest.h>
+
+namespace lisafs {
+namespace {
+
+using std::chrono::seconds;
+using std::chrono::system_clock;
+
+TEST(Report, Sandboxes) {
+  control::v1::ListSandboxesResponse response;
+  EXPECT_EQ(SandboxesReport(response, system_clock::now()), "no sandboxes\n");
+  control::v1::Sandbox* running = response.add_sandboxes();
+  running->set_id("db");
+  running->set_state(control::v1::Sandbox::STATE_RUNNING);
+  running->set_gofer_pid(1234);
+  running->set_plugin_pid(1236);
+  running->mutable_create_time()->set_seconds(1000);
+  running->add_mounts();
+  control::v1::Sandbox* failed = response.add_sandboxes();
+  failed->set_id("web");
+  failed->set_state(control::v1::Sandbox::STATE_FAILED);
+  failed->set_failure("gofer killed by signal 9");
+  failed->set_plugin_pid(99);
+  failed->mutable_create_time()->set_seconds(940);
+  EXPECT_EQ(SandboxesReport(response, system_clock::from_time_t(1005)),
+            "STATE    GOFER  PLUGIN  MOUNTS  AGE  NAME\n"
+            "running   1234    1236       1   5s  db\n"
+            "failed       -      99       0  65s  web\n"
+            "\n"
+            "web failed: gofer killed by signal 9\n");
+}
+
+TEST(Report, Mounts) {
+  control::v1::ListMountsResponse response;
+  EXPECT_EQ(MountsReport(response), "no mounts\n");
+  for (const char* sandbox : {"db", "web"}) {
+    control::v1::ListMountsResponse::Entry* entry = response.add_entries();
+    entry->set_sandbox_id(sandbox);
+    entry->mutable_mount()->mutable_spec()->set_target("/da\tta");
+    entry->mutable_mount()->mutable_spec()->set_source("/srv");
+    entry->mutable_mount()->set_control_fds(1200);
+  }
+  response.mutable_entries(1)->mutable_mount()->mutable_spec()->set_read_only(true);
+  response.mutable_entries(1)->mutable_mount()->mutable_spec()->set_nosuid(true);
+  EXPECT_EQ(MountsReport(response),
+            "sandbox db\n"
+            "TARGET     OPTIONS  FILES  OPEN  CHANNELS  SOURCE\n"
+            "/da\\x09ta  rw       1,200     0         0  /srv\n"
+            "\n"
+            "sandbox web\n"
+            "TARGET     OPTIONS    FILES  OPEN  CHANNELS  SOURCE\n"
+            "/da\\x09ta  ro,nosuid  1,200     0         0  /srv\n");
+}
+
+TEST(Report, StatisticsFitATerminal) {
+  control::v1::GetStatisticsResponse response;
+  EXPECT_EQ(StatisticsReport(response.mounts()), "no mounts\n");
+  control::v1::MountStatistics* mount = response.add_mounts();
+  mount->set_sandbox_id("web");
+  mount->set_target("/");
+  mount->set_data_hidden(true);
+  control::v1::MessageStatistics* message = mount->add_messages();
+  message->set_message("ConnectWithCreds");
+  message->set_calls(1'000'000'000);
+  message->set_errors(1'000'000'000);
+  message->set_bytes_received(1000ull << 30);
+  message->set_bytes_sent(1000);
+  for (int i = 0; i < 20; ++i) message->add_latency_histogram(i == 19 ? 1'000'000'000 : 0);
+  response.add_mounts()->set_target("/unused");
+  std::string report = StatisticsReport(response.mounts());
+  EXPECT_EQ(report,
+            "sandbox web mount /\n"
+            "MESSAGE                   CALLS         ERRORS     P50     P99  RECEIVED    SENT\n"
+            "ConnectWithCreds  1,000,000,000  1,000,000,000  786 us  1.0 ms  1000 GiB  1000 B\n"
+            "Reads and writes through descriptors that the host gave away are not counted.\n"
+            "\n"
+            "sandbox  mount /unused\n"
+            "not used yet\n");
+}
+
+}  // namespace
+}  // namespace lisafs

@@ -1,0 +1,84 @@
+#include "control/validation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+namespace lisafs {
+namespace {
+
+using control::v1::CreateSandboxRequest;
+using testing::HasSubstr;
+
+TEST(SandboxId, Allowed) {
+  for (const std::string& id : {std::string("a"), std::string("A-z_0+9."), std::string("..."), std::string(255, 'x')}) {
+    EXPECT_TRUE(ValidateSandboxId(id).ok()) << id;
+  }
+  for (const std::string& id :
+       {std::string(), std::string("."), std::string(".."), std::string("a/b"), std::string("a b"),
+        std::string("a\0b", 3), std::string("\u00e9"), std::string(256, 'x')}) {
+    EXPECT_EQ(ValidateSandboxId(id).code(), absl::StatusCode::kInvalidArgument) << id;
+  }
+}
+
+// One that is valid, with mounts "/0" and up.
+CreateSandboxRequest Request(int mounts) {
+  CreateSandboxRequest request;
+  request.set_id("web");
+  request.set_caller_pid(1);
+  for (int i = 0; i < mounts; ++i) {
+    control::v1::MountSpec* mount = request.add_mounts();
+    mount->set_target("/" + std::to_string(i));
+    mount->set_source("/srv");
+    mount->set_mount_point("/mnt/" + std::to_string(i));
+  }
+  return request;
+}
+
+TEST(CreateSandbox, Allowed) {
+  EXPECT_TRUE(ValidateCreateSandbox(Request(1)).ok());
+  EXPECT_TRUE(ValidateCreateSandbox(Request(64)).ok());
+  CreateSandboxRequest request = Request(2);
+  request.mutable_mounts(0)->set_target("/");
+  request.mutable_mounts(0)->set_source("/" + std::string(4094, 's'));
+  EXPECT_TRUE(ValidateCreateSandbox(request).ok());
+}
+
+TEST(CreateSandbox, RefusedByField) {
+  struct Bad {
+    std::string message;
+    std::function<void(CreateSandboxRequest&)> change;
+  };
+  const Bad cases[] = {
+      {"sandbox id", [](auto& r) { r.set_id("a b"); }},
+      {"caller_pid", [](auto& r) { r.set_caller_pid(-1); }},
+      {"mounts: at least one", [](auto& r) { r.clear_mounts(); }},
+      {"mounts: more than 64", [](auto& r) { r = Request(65); }},
+      {"mount 1: target: missing", [](auto& r) { r.mutable_mounts(1)->clear_target(); }},
+      {"mount 1: target: not an absolute path", [](auto& r) { r.mutable_mounts(1)->set_target("data"); }},
+      {"mount 0: source: missing", [](auto& r) { r.mutable_mounts(0)->clear_source(); }},
+      {"mount 0: source: contains a zero byte",
+       [](auto& r) { r.mutable_mounts(0)->set_source(std::string("/a\0b", 4)); }},
+      {"mount 0: source: longer than 4095 bytes",
+       [](auto& r) { r.mutable_mounts(0)->set_source("/" + std::string(4095, 's')); }},
+      {"mount 0: mount_point: not an absolute path", [](auto& r) { r.mutable_mounts(0)->set_mount_point("./x"); }},
+      {"mount 1: target /0/: given twice", [](auto& r) { r.mutable_mounts(1)->set_target("/0/"); }},
+      {"mount 1: mount_point /mnt/./0: given twice", [](auto& r) { r.mutable_mounts(1)->set_mount_point("/mnt/./0"); }},
+  };
+  for (const Bad& bad : cases) {
+    CreateSandboxRequest request = Request(2);
+    bad.change(request);
+    absl::Status status = ValidateCreateSandbox(request);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << bad.message;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(bad.message));
+  }
+}
+
+TEST(Interval, Bounds) {
+  for (uint32_t good : {0u, 100u, 3'600'000u}) EXPECT_TRUE(ValidateInterval(good).ok()) << good;
+  for (uint32_t bad : {1u, 99u, 3'600'001u, UINT32_MAX}) EXPECT_FALSE(ValidateInterval(bad).ok()) << bad;
+}
+
+}  // namespace
+}  // namespace lisafs
