@@ -36,11 +36,10 @@ void Print(const std::string& text) {
   if (fwrite(text.data(), 1, text.size(), stdout) != text.size() || fflush(stdout) != 0) DieErrno("standard output");
 }
 
-// One message as JSON, for a stream on a line of its own.
+// One message as protobuf says it in JSON, for a stream on a line of its own.
 void PrintJson(const google::protobuf::Message& message, bool one_line) {
   google::protobuf::util::JsonPrintOptions format;
   format.add_whitespace = !one_line;
-  format.preserve_proto_field_names = true;
   format.always_print_primitive_fields = true;
   std::string json;
   auto status = google::protobuf::util::MessageToJsonString(message, &json, format);
