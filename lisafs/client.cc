@@ -41,6 +41,7 @@ class ConnectedClient final : public Client {
   const Inode& root() const override { return root_; }
   bool Supports(Mid mid) const override { return supported_[MessageIndex(mid)]; }
   uint32_t max_message() const override { return max_message_; }
+  bool connected() const override { return connected_.load(std::memory_order_relaxed); }
   size_t channels() const override { return channels_in_use_.load(std::memory_order_relaxed); }
 
   void CloseLater(Fdid fd) override;
@@ -75,6 +76,7 @@ class ConnectedClient final : public Client {
   std::atomic<uint32_t> free_channels_ = 0;
   std::atomic<size_t> channels_in_use_ = 0;
 
+  std::atomic<bool> connected_ = true;
   std::mutex watchdog_mutex_;
   size_t channels_made_ = 0;  // Guarded by watchdog_mutex_, as is
   bool hung_up_ = false;      // that the watchdog has come and gone.
@@ -124,6 +126,7 @@ void ConnectedClient::Watch() {
   pollfd entry{socket_.fd(), POLLRDHUP, 0};
   while (poll(&entry, 1, -1) < 0 && errno == EINTR) {
   }
+  connected_.store(false, std::memory_order_relaxed);
   socket_.Shutdown();
   std::lock_guard lock(watchdog_mutex_);
   hung_up_ = true;

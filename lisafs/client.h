@@ -39,6 +39,8 @@ class Client {
   virtual const Inode& root() const = 0;
   virtual bool Supports(Mid mid) const = 0;
   virtual uint32_t max_message() const = 0;
+  // Whether the server was still there a moment ago: what can be done without it may have to end with it.
+  virtual bool connected() const = 0;
   // Channels in use: made, and not broken since.
   virtual size_t channels() const = 0;
 

@@ -339,6 +339,7 @@ TEST_P(ClientOnLane, AServersDeathEndsEveryCall) {
     return Answer{mid, {}};
   });
   auto client = Connect(server);
+  EXPECT_TRUE(client->connected());
   std::thread death([&] {
     while (!asked) usleep(1000);
     usleep(20000);  // Let the client fall asleep.
@@ -347,6 +348,7 @@ TEST_P(ClientOnLane, AServersDeathEndsEveryCall) {
   EXPECT_EQ(client->Call<Mid::kFStat>({1}).error(), Errno(ECONNRESET));
   EXPECT_EQ(client->Call<Mid::kFStat>({1}).error(), Errno(ECONNRESET));
   EXPECT_EQ(client->channels(), 0u);
+  while (client->connected()) usleep(1000);
   client->CloseLater(1);
   client->FlushClosed();
   death.join();

@@ -18,8 +18,9 @@ class FuseTransport {
   // length. ENODEV: the file system is unmounted or aborted, no more will come.
   virtual Result<size_t> Receive(std::span<std::byte> buffer) = 0;
 
-  // Answers a request with a fuse_out_header and what follows it. ENOENT: the request was aborted meanwhile, nobody
-  // waits for the answer. EINVAL: the kernel does not take such an answer, and the request still waits.
+  // Answers a request, or tells the kernel something unasked, with a fuse_out_header and what follows it. ENOENT: the
+  // request was aborted meanwhile, nobody waits for the answer. EINVAL: the kernel does not take such an answer, and
+  // the request still waits.
   virtual Status Send(std::span<const std::byte> reply) = 0;
 };
 

@@ -45,11 +45,10 @@ InodeTable::Locked::~Locked() {
 InodeTable::InodeTable(Client& client, size_t control_fd_budget)
     : client_(client), budget_(std::max<size_t>(control_fd_budget, 1)) {
   const Inode& root = client.root();
-  Identity identity = Identity::Of(root.stat);
   uint64_t id = nodes_.Add(nullptr);
-  root_ = new Node(id, identity, root.stat.mode);
+  root_ = new Node(id, root.stat);
   *nodes_.Find(id) = root_;
-  by_identity_[identity] = root_;
+  by_identity_[root_->identity()] = root_;
   root_->refs_ = 1;  // For good.
   root_->fd_ = root.control_fd;
   root_->fd_place_ = held_.insert(held_.begin(), root_);
@@ -79,16 +78,32 @@ Identity InodeTable::ParentIdentity(const Node& node) {
   return node.names_.empty() ? node.identity() : node.names_.back()->parent->identity();
 }
 
+Result<InodeTable::Place> InodeTable::Reach(uint64_t id) {
+  Locked lock(*this);
+  Node** found = nodes_.Find(id);
+  if (found == nullptr) return Fail(ESTALE);
+  Node& node = **found;
+  Place place{.node = NodeRef(this, &node)};
+  if (node.fd_ == kInvalidFdid && !node.names_.empty()) {
+    const Node::Name& name = *node.names_.back();
+    if (name.parent->fd_ != kInvalidFdid) {
+      place.parent = PinHere(lock, *name.parent);
+      place.name = name.name;
+    }
+  }
+  return place;
+}
+
 uint64_t InodeTable::Intern(Node& parent, std::string_view name, const Statx& stat, Fdid fd) {
   Identity identity = Identity::Of(stat);
   Locked lock(*this);
   Node* node;
   if (auto known = by_identity_.find(identity); known != by_identity_.end()) {
     node = known->second;
-    node->set_mode(stat.mode);
+    node->Saw(stat);
   } else {
     uint64_t id = nodes_.Add(nullptr);
-    node = new Node(id, identity, stat.mode);
+    node = new Node(id, stat);
     *nodes_.Find(id) = node;
     by_identity_.emplace(identity, node);
   }

@@ -55,6 +55,15 @@ class InodeTable {
   // Takes back `count` of the kernel's lookups.
   void Forget(uint64_t id, uint64_t count);
 
+  // A node, and the way to it for who only wants to look at it: if it has no control FD but its parent has, the parent
+  // and the name in it, which may lead elsewhere by now. Otherwise `parent` is empty.
+  struct Place {
+    NodeRef node;
+    Pinned parent;
+    std::string name;
+  };
+  Result<Place> Reach(uint64_t id);
+
   // A control FD for the node: at once if it has one, otherwise by walking. ESTALE if it cannot be found any more.
   Result<Pinned> Pin(uint64_t id);
   Result<Pinned> Pin(const NodeRef& node);

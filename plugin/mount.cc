@@ -65,12 +65,27 @@ void Mount::Work() {
 
     int error = operations_.Serve(request.span().first(*size), reply);
     if (!reply.expected()) continue;
+    if (reply.changed != 0) ForgetAttributes(reply.changed);
     Status sent = kernel_->Send(reply.Finish(header.unique, error));
     if (sent) continue;
     operations_.TakeBack(reply);
     // ENOENT: nobody waits for it any more. Otherwise the kernel did not like the answer and somebody does.
     if (sent.error() != Errno(ENOENT)) sent = kernel_->Send(reply.Finish(header.unique, EIO));
   }
+}
+
+void Mount::ForgetAttributes(uint64_t nodeid) {
+  struct {
+    fuse_out_header header;
+    fuse_notify_inval_inode_out node;
+  } message = {};
+  message.header.len = sizeof message;
+  message.header.error = FUSE_NOTIFY_INVAL_INODE;
+  message.node.ino = nodeid;
+  // Not its pages: they may be locked by a request that waits for us.
+  message.node.off = -1;
+  // That the kernel knows no such node any more is as good.
+  (void)kernel_->Send(std::as_bytes(std::span(&message, 1)));
 }
 
 void Mount::StartWorker() {

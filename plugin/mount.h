@@ -2,6 +2,7 @@
 #define LISAFS_PLUGIN_MOUNT_H_
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -28,6 +29,7 @@ class Mount {
  private:
   void Work();
   void StartWorker();
+  void ForgetAttributes(uint64_t nodeid);
 
   const std::unique_ptr<FuseTransport> kernel_;
   const std::unique_ptr<Client> server_;

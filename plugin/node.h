@@ -37,13 +37,21 @@ struct Identity {
 // by InodeTable, which also guards everything private here with its lock.
 class Node {
  public:
-  Node(uint64_t id, const Identity& identity, uint16_t mode) : id_(id), identity_(identity), mode_(mode) {}
+  Node(uint64_t id, const Statx& stat) : id_(id), identity_(Identity::Of(stat)) { Saw(stat); }
 
   uint64_t id() const { return id_; }
   const Identity& identity() const { return identity_; }
-  // Type and permissions when the file was last looked at.
+  // The file has been looked at, and the kernel is told what was seen.
+  void Saw(const Statx& stat) {
+    mode_.store(stat.mode, std::memory_order_relaxed);
+    content_.store(Content(stat.size, stat.mtime.sec, stat.mtime.nsec), std::memory_order_relaxed);
+  }
+  // Type and permissions when it was last looked at.
   uint16_t mode() const { return mode_.load(std::memory_order_relaxed); }
-  void set_mode(uint16_t mode) { mode_.store(mode, std::memory_order_relaxed); }
+  // Whether its size and the time of its last change are those that were last seen.
+  bool ContentIs(uint64_t size, int64_t mtime_sec, int64_t mtime_nsec) const {
+    return content_.load(std::memory_order_relaxed) == Content(size, mtime_sec, mtime_nsec);
+  }
   bool is_directory() const { return S_ISDIR(identity_.type); }
 
  private:
@@ -56,9 +64,16 @@ class Node {
     std::string name;
   };
 
-  uint64_t id_;
+  // Both in one word that can be compared. Two that differ give the same once in 2^64 times.
+  static uint64_t Content(uint64_t size, int64_t mtime_sec, int64_t mtime_nsec) {
+    uint64_t mtime = static_cast<uint64_t>(mtime_sec) * 1'000'000'000 + static_cast<uint64_t>(mtime_nsec);
+    return size * 0x9e3779b97f4a7c15 + mtime * 0xc2b2ae3d27d4eb4f;
+  }
+
+  const uint64_t id_;
   const Identity identity_;
   std::atomic<uint16_t> mode_;
+  std::atomic<uint64_t> content_;
   // NodeRefs, names that have this as parent, and one for all the kernel's lookups together. Falls to 0 only under the
   // table's lock.
   std::atomic<uint64_t> refs_ = 0;
@@ -111,6 +126,7 @@ class Pinned {
   }
   ~Pinned();
 
+  explicit operator bool() const { return static_cast<bool>(ref_); }
   Node& node() const { return *ref_; }
   const NodeRef& ref() const { return ref_; }
   Fdid fd() const { return fd_; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <type_traits>
 
 #include "plugin/fuse_init.h"
@@ -11,11 +12,15 @@ namespace lisafs {
 // Which operation serves an opcode. An opcode without one gets ENOSYS, and so does one whose message the server did not
 // announce: the kernel then stops asking, or does without.
 struct Operations::Dispatch {
-  enum Effect { kReads, kChanges };
+  enum Effect {
+    kReads,
+    kChanges,    // Refused on a read-only mount without asking the server.
+    kGivesBack,  // Does what it can even when the server is gone.
+  };
 
   struct Entry {
     Status (*serve)(Operations&, Call&, Reply&) = nullptr;
-    Effect effect = kReads;   // What changes something is refused on a read-only mount without asking the server.
+    Effect effect = kReads;
     Mid needs = Mid::kMount;  // A message that every server announces stands for none.
   };
   static constexpr size_t kOpcodes = 64;
@@ -42,11 +47,11 @@ struct Operations::Dispatch {
   static constexpr Table MakeTable() {
     using O = Operations;
     Table table;
-    table[FUSE_INIT] = {Serve<&O::Init>};
-    table[FUSE_DESTROY] = {Serve<&O::Destroy>};
+    table[FUSE_INIT] = {Serve<&O::Init>, kGivesBack};
+    table[FUSE_DESTROY] = {Serve<&O::Destroy>, kGivesBack};
     table[FUSE_LOOKUP] = {Serve<&O::Lookup>};
-    table[FUSE_FORGET] = {Serve<&O::Forget>};
-    table[FUSE_BATCH_FORGET] = {Serve<&O::BatchForget>};
+    table[FUSE_FORGET] = {Serve<&O::Forget>, kGivesBack};
+    table[FUSE_BATCH_FORGET] = {Serve<&O::BatchForget>, kGivesBack};
     table[FUSE_GETATTR] = {Serve<&O::GetAttr>};
     table[kFuseStatx] = {Serve<&O::GetStatx>};
     table[FUSE_SETATTR] = {Serve<&O::SetAttr>, kChanges};
@@ -54,7 +59,7 @@ struct Operations::Dispatch {
     table[FUSE_STATFS] = {Serve<&O::StatFs>};
     table[FUSE_OPEN] = {Serve<&O::Open>};
     table[FUSE_CREATE] = {Serve<&O::Create>, kChanges};
-    table[FUSE_RELEASE] = {Serve<&O::Release>};
+    table[FUSE_RELEASE] = {Serve<&O::Release>, kGivesBack};
     table[FUSE_FLUSH] = {Serve<&O::Flush>, kReads, Mid::kFlush};
     table[FUSE_READ] = {Serve<&O::Read>};
     table[FUSE_WRITE] = {Serve<&O::Write>};
@@ -66,7 +71,7 @@ struct Operations::Dispatch {
     table[FUSE_OPENDIR] = {Serve<&O::OpenDir>};
     table[FUSE_READDIR] = {Serve<&O::ReadDir>};
     table[FUSE_READDIRPLUS] = {Serve<&O::ReadDirPlus>};
-    table[FUSE_RELEASEDIR] = {Serve<&O::Release>};
+    table[FUSE_RELEASEDIR] = {Serve<&O::Release>, kGivesBack};
     table[FUSE_FSYNCDIR] = {Serve<&O::FSync>};
     table[FUSE_MKDIR] = {Serve<&O::MakeDir>, kChanges};
     table[FUSE_MKNOD] = {Serve<&O::MakeNode>, kChanges};
@@ -114,6 +119,8 @@ int Operations::Serve(std::span<const std::byte> request, Reply& reply) {
   const auto& entry = Dispatch::kTable[std::min<size_t>(header->opcode, Dispatch::kOpcodes - 1)];
   if (entry.serve == nullptr || (entry.needs != Mid::kMount && !client_.Supports(entry.needs))) return ENOSYS;
   if (entry.effect == Dispatch::kChanges && read_only_) return EROFS;
+  // The host's descriptors would still serve, but a file system that is half gone is worse than one that is gone.
+  if (entry.effect != Dispatch::kGivesBack && !client_.connected()) return EIO;
   Call call{*header, arguments};
   Status served = entry.serve(*this, call, reply);
   if (served) return 0;
@@ -128,8 +135,9 @@ void Operations::TakeBack(Reply& reply) {
 }
 
 Status Operations::Init(Call& call, const None&, Reply& reply) {
-  // Older kernels send less than today's struct.
+  // Older kernels send less than today's struct: without flags2 and what follows it.
   fuse_init_in in = {};
+  if (call.arguments.size() < offsetof(fuse_init_in, flags2)) return Fail(EINVAL);
   LISAFS_ASSIGN_OR_RETURN(auto bytes, call.arguments.TakeBytes(std::min(call.arguments.size(), sizeof in)));
   memcpy(&in, bytes.data(), bytes.size());
   LISAFS_ASSIGN_OR_RETURN(reply.Append<fuse_init_out>(), Negotiate(in));

@@ -110,7 +110,7 @@ class Operations {
   // Sets what `request` says but for its fd. An attribute that could not be set is an error.
   Status SetStat(const Pinned& node, SetStatReq request);
   // Removes the set-id bits that a change by an unprivileged process removes.
-  Status DropSetId(const Pinned& node);
+  Status DropSetId(const Pinned& node, Reply& reply);
 
   // Counts the kernel's lookup of a child and fills its entry in.
   void AddEntry(const Pinned& directory, std::string_view name, const Inode& child, fuse_entry_out& entry,

@@ -98,10 +98,10 @@ Status Operations::SetAttr(Call& call, const fuse_setattr_in& in, Reply& reply) 
     request.mtime = ToTimespec(in.mtime, in.mtimensec, in.valid & FATTR_MTIME_NOW);
   }
   if (request.mask != 0) LISAFS_RETURN_IF_ERROR(SetStat(node, request));
-  if (in.valid & FATTR_KILL_SUIDGID) LISAFS_RETURN_IF_ERROR(DropSetId(node));
+  if (in.valid & FATTR_KILL_SUIDGID) LISAFS_RETURN_IF_ERROR(DropSetId(node, reply));
 
   LISAFS_ASSIGN_OR_RETURN(StatResp now, client_.Call<Mid::kFStat>({node.fd()}));
-  node.node().set_mode(now.stat.mode);
+  node.node().Saw(now.stat);
   auto& out = reply.Append<fuse_attr_out>();
   out.attr_valid = kAttributeLifetime;
   FillAttributes(now.stat, out.attr);
@@ -146,9 +146,17 @@ Result<Statx> Operations::StatChild(const Pinned& directory, std::string_view na
 }
 
 Result<Statx> Operations::StatNode(uint64_t nodeid) {
-  LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(nodeid));
+  LISAFS_ASSIGN_OR_RETURN(InodeTable::Place place, nodes_.Reach(nodeid));
+  if (place.parent) {
+    auto stat = StatChild(place.parent, place.name);
+    if (stat && Identity::Of(*stat) == place.node->identity()) {
+      place.node->Saw(*stat);
+      return stat;
+    }
+  }
+  LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(place.node));
   LISAFS_ASSIGN_OR_RETURN(StatResp response, client_.Call<Mid::kFStat>({node.fd()}));
-  node.node().set_mode(response.stat.mode);
+  node.node().Saw(response.stat);
   return response.stat;
 }
 
@@ -156,7 +164,7 @@ Result<Statx> Operations::StatNodeOrHandle(uint64_t nodeid, uint32_t flags, uint
   if (!(flags & FUSE_GETATTR_FH)) return StatNode(nodeid);
   LISAFS_ASSIGN_OR_RETURN(auto handle, handles_.Find(fh));
   LISAFS_ASSIGN_OR_RETURN(StatResp response, client_.Call<Mid::kFStat>({handle->fd}));
-  handle->node->set_mode(response.stat.mode);
+  handle->node->Saw(response.stat);
   return response.stat;
 }
 
@@ -167,14 +175,15 @@ Status Operations::SetStat(const Pinned& node, SetStatReq request) {
   return {};
 }
 
-Status Operations::DropSetId(const Pinned& node) {
+Status Operations::DropSetId(const Pinned& node, Reply& reply) {
   if (!S_ISREG(node.node().mode()) || WithoutSetId(node.node().mode()) == node.node().mode()) return {};
   LISAFS_ASSIGN_OR_RETURN(StatResp now, client_.Call<Mid::kFStat>({node.fd()}));
   uint16_t mode = WithoutSetId(now.stat.mode);
-  if (mode != now.stat.mode) {
-    LISAFS_RETURN_IF_ERROR(SetStat(node, {.mask = STATX_MODE, .mode = static_cast<uint32_t>(mode & ~S_IFMT)}));
-  }
-  node.node().set_mode(mode);
+  if (mode == now.stat.mode) return {};
+  LISAFS_RETURN_IF_ERROR(SetStat(node, {.mask = STATX_MODE, .mode = static_cast<uint32_t>(mode & ~S_IFMT)}));
+  reply.changed = node.node().id();
+  now.stat.mode = mode;
+  node.node().Saw(now.stat);
   return {};
 }
 

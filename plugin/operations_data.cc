@@ -51,7 +51,7 @@ Status Operations::Write(Call& call, const fuse_write_in& in, Reply& reply) {
   if (!count) return Fail(count.error());
   if (set_id && (in.write_flags & FUSE_WRITE_KILL_SUIDGID)) {
     LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(handle->node));
-    LISAFS_RETURN_IF_ERROR(DropSetId(node));
+    LISAFS_RETURN_IF_ERROR(DropSetId(node, reply));
   }
   reply.Append<fuse_write_out>().size = static_cast<uint32_t>(*count);
   return {};

@@ -12,12 +12,19 @@ namespace {
 // exclusive creation is one here anyhow.
 constexpr uint32_t kHostFlags = O_ACCMODE | O_TRUNC;
 
+// Whether the host's file is still what the kernel was last told, as far as that can be said without the server.
+bool IsUnchanged(const Handle& handle) {
+  struct stat now;
+  return handle.host && fstat(handle.host.get(), &now) == 0 &&
+         handle.node->ContentIs(static_cast<uint64_t>(now.st_size), now.st_mtim.tv_sec, now.st_mtim.tv_nsec);
+}
+
 }  // namespace
 
 Status Operations::Open(Call& call, const fuse_open_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(call.header.nodeid));
   LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(node, in.flags));
-  if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) LISAFS_RETURN_IF_ERROR(DropSetId(node));
+  if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) LISAFS_RETURN_IF_ERROR(DropSetId(node, reply));
   AddHandle(std::move(handle), reply.Append<fuse_open_out>(), reply);
   return {};
 }
@@ -45,7 +52,7 @@ Status Operations::Create(Call& call, const fuse_create_in& in, Reply& reply) {
   AddEntry(directory, name, Inode{.stat = stat}, entry, reply);
   LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(entry.nodeid));
   LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(node, in.flags));
-  if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) LISAFS_RETURN_IF_ERROR(DropSetId(node));
+  if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) LISAFS_RETURN_IF_ERROR(DropSetId(node, reply));
   AddHandle(std::move(handle), open, reply);
   return {};
 }
@@ -69,9 +76,14 @@ Result<std::shared_ptr<Handle>> Operations::OpenNode(const Pinned& node, uint32_
 }
 
 void Operations::AddHandle(std::shared_ptr<Handle> handle, fuse_open_out& open, Reply& reply) {
+  // Who opens a file sees what it is now: what the kernel has in its caches stays if it is that. While the file is
+  // open, the kernel drops pages when it learns of another size or time of change.
+  if (IsUnchanged(*handle)) {
+    open.open_flags = FOPEN_KEEP_CACHE;
+  } else if (S_ISREG(handle->node->identity().type)) {
+    reply.changed = handle->node->id();
+  }
   open.fh = handles_.Add(std::move(handle));
-  // Cached pages stay: the kernel drops them when it learns of another size or time of change.
-  open.open_flags = FOPEN_KEEP_CACHE;
   reply.opened = open.fh;
 }
 

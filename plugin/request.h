@@ -72,6 +72,7 @@ class Reply {
     expected_ = true;
     looked_up.clear();
     opened = 0;
+    changed = 0;
   }
 
   // Room that follows what is there.
@@ -105,6 +106,9 @@ class Reply {
   // and an open file.
   std::vector<uint64_t> looked_up;
   uint64_t opened = 0;
+
+  // A node whose attributes the kernel must not go on believing; 0 for none.
+  uint64_t changed = 0;
 
  private:
   std::span<std::byte> buffer_;

@@ -1,6 +1,7 @@
 #ifndef LISAFS_PLUGIN_SLOT_TABLE_H_
 #define LISAFS_PLUGIN_SLOT_TABLE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>

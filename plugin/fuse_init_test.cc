@@ -1,0 +1,47 @@
+#include "plugin/fuse_init.h"
+
+#include <gtest/gtest.h>
+
+namespace lisafs {
+namespace {
+
+constexpr uint32_t kEverything = UINT32_MAX;
+
+TEST(FuseInit, TakesOfTheOfferWhatItWants) {
+  auto answer =
+      Negotiate({.major = 7, .minor = 45, .max_readahead = 131072, .flags = kEverything, .flags2 = kEverything});
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->major, 7u);
+  EXPECT_EQ(answer->minor, unsigned{FUSE_KERNEL_MINOR_VERSION});
+  EXPECT_EQ(answer->max_readahead, 131072u);
+  EXPECT_EQ(answer->max_write, 1u << 20);
+  EXPECT_EQ(answer->max_pages, 256u);
+  EXPECT_EQ(answer->time_gran, 1u);
+  for (uint32_t wanted : {FUSE_ATOMIC_O_TRUNC, FUSE_DO_READDIRPLUS, FUSE_HANDLE_KILLPRIV_V2, FUSE_AUTO_INVAL_DATA}) {
+    EXPECT_TRUE(answer->flags & wanted) << wanted;
+  }
+  for (uint32_t unwanted : {FUSE_WRITEBACK_CACHE, FUSE_POSIX_LOCKS, FUSE_FLOCK_LOCKS, FUSE_NO_OPEN_SUPPORT,
+                            FUSE_NO_OPENDIR_SUPPORT, FUSE_SETXATTR_EXT, FUSE_EXPORT_SUPPORT}) {
+    EXPECT_FALSE(answer->flags & unwanted) << unwanted;
+  }
+  EXPECT_EQ(answer->flags2, 0u);
+}
+
+TEST(FuseInit, TakesNothingThatIsNotOffered) {
+  auto answer = Negotiate({.major = 7, .minor = 33, .flags = FUSE_BIG_WRITES});
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->minor, 33u);
+  EXPECT_EQ(answer->flags, unsigned{FUSE_BIG_WRITES});
+}
+
+TEST(FuseInit, OtherVersions) {
+  auto newer = Negotiate({.major = 8, .minor = 0, .flags = kEverything});
+  ASSERT_TRUE(newer);
+  EXPECT_EQ(newer->major, 7u);
+  EXPECT_EQ(newer->flags, 0u);
+  EXPECT_EQ(Negotiate({.major = 7, .minor = 32}).error(), Errno(EPROTO));
+  EXPECT_EQ(Negotiate({.major = 6, .minor = 40}).error(), Errno(EPROTO));
+}
+
+}  // namespace
+}  // namespace lisafs

@@ -1,0 +1,93 @@
+#ifndef LISAFS_PLUGIN_OPERATIONS_TESTING_H_
+#define LISAFS_PLUGIN_OPERATIONS_TESTING_H_
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "plugin/fake_client.h"
+#include "plugin/operations.h"
+
+namespace lisafs {
+
+// Operations on the files of a FakeClient, asked as the kernel would.
+class OperationsTest : public testing::Test {
+ protected:
+  static constexpr uint64_t kRoot = 1;
+
+  struct Answer {
+    int error;
+    std::string payload;
+    bool expected;
+
+    // The struct at `offset`.
+    template <typename T>
+    T As(size_t offset = 0) const {
+      T value = {};
+      EXPECT_GE(payload.size(), offset + sizeof value);
+      if (payload.size() >= offset + sizeof value) memcpy(&value, payload.data() + offset, sizeof value);
+      return value;
+    }
+  };
+
+  // Arguments are structs, and strings that are sent with a NUL.
+  template <typename... Argument>
+  Answer Ask(uint32_t opcode, uint64_t nodeid, const Argument&... arguments) {
+    std::string bytes;
+    (Append(bytes, arguments), ...);
+    return AskBytes(opcode, nodeid, bytes);
+  }
+  Answer AskBytes(uint32_t opcode, uint64_t nodeid, std::string_view arguments) {
+    fuse_in_header header = {};
+    header.len = static_cast<uint32_t>(sizeof header + arguments.size());
+    header.opcode = opcode;
+    header.nodeid = nodeid;
+    header.uid = 1000;
+    header.gid = 2000;
+    std::string request(reinterpret_cast<const char*>(&header), sizeof header);
+    request += arguments;
+    if (!operations_) operations_.emplace(client, read_only);
+    int error = operations_->Serve(std::as_bytes(std::span(request)), reply);
+    auto payload = reply.payload();
+    return {error, error != 0 ? "" : std::string(reinterpret_cast<const char*>(payload.data()), payload.size()),
+            reply.expected()};
+  }
+
+  // LOOKUP of something that is there.
+  uint64_t LookUp(uint64_t parent, const char* name) {
+    Answer answer = Ask(FUSE_LOOKUP, parent, name);
+    EXPECT_EQ(answer.error, 0) << name;
+    return answer.As<fuse_entry_out>().nodeid;
+  }
+  uint64_t Open(uint64_t node, uint32_t flags) {
+    Answer answer = Ask(FUSE_OPEN, node, fuse_open_in{flags, 0});
+    EXPECT_EQ(answer.error, 0);
+    return answer.As<fuse_open_out>().fh;
+  }
+  void TakeBack() { operations_->TakeBack(reply); }
+
+  FakeClient client;
+  bool read_only = false;
+  std::vector<std::byte> buffer = std::vector<std::byte>(kMaxTransfer + 4096);
+  Reply reply{buffer};
+
+ private:
+  template <typename T>
+  static void Append(std::string& bytes, const T& argument) {
+    if constexpr (std::is_convertible_v<T, std::string_view>) {
+      bytes += std::string_view(argument);
+      bytes += '\0';
+    } else {
+      bytes.append(reinterpret_cast<const char*>(&argument), sizeof argument);
+    }
+  }
+
+  std::optional<Operations> operations_;
+};
+
+}  // namespace lisafs
+
+#endif  // LISAFS_PLUGIN_OPERATIONS_TESTING_H_
