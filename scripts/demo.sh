@@ -18,7 +18,7 @@ lisafsd_pid=
 clean_up() {
   local status=$?
   if [[ -n $lisafsd_pid ]]; then
-    runtime delete --force "$container" >/dev/null 2>&1 || true
+    lisafs-runtime delete --force "$container" >/dev/null 2>&1 || true
     kill "$lisafsd_pid" 2>/dev/null || true
     wait "$lisafsd_pid" 2>/dev/null || true
   fi
@@ -27,9 +27,10 @@ clean_up() {
 }
 trap clean_up EXIT
 
-runtime() { "$work/bin/lisafs-runtime" --lisafsd "$socket" --root "$work/runc" "$@"; }
-operator() { "$work/bin/lisafsctl" --socket "$socket" "$@"; }
-inside() { runtime exec "$container" /bin/sh -c "$1"; }
+# Under the programs' own names, so that what is shown can be typed.
+lisafs-runtime() { "$work/bin/lisafs-runtime" --lisafsd "$socket" --root "$work/runc" "$@"; }
+lisafsctl() { "$work/bin/lisafsctl" --socket "$socket" "$@"; }
+inside() { lisafs-runtime exec "$container" /bin/sh -c "$1"; }
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 # Shows a command, then runs it.
@@ -89,11 +90,14 @@ ls "$work/bundle"
 say "Starting lisafsd, the control plane, on a socket of its own"
 "$work/bin/lisafsd" --socket "$socket" --state-dir "$work/state" 2>"$work/lisafsd.log" &
 lisafsd_pid=$!
-wait_for operator sandboxes
+wait_for lisafsctl sandboxes
 mounts_before=$(sort /proc/self/mountinfo)
 
 say "Starting the container: runc's own commands, with lisafs-runtime in runc's place"
-show runtime run --detach --bundle "$work/bundle" "$container" >"$work/container.log" 2>&1 </dev/null || {
+command=(lisafs-runtime run --detach --bundle "$work/bundle" "$container")
+# A detached container keeps the streams it was given.
+printf '\033[2m$ %s\033[0m\n' "${command[*]}"
+"${command[@]}" >"$work/container.log" 2>&1 </dev/null || {
   cat "$work/container.log" "$work/lisafsd.log" >&2
   die "the container did not start"
 }
@@ -123,14 +127,14 @@ say "What the host's own mount table got from this: nothing"
 diff <(echo "$mounts_before") <(sort /proc/self/mountinfo) && echo "unchanged"
 
 say "What the operator sees"
-show operator sandboxes
+show lisafsctl sandboxes
 echo
-show operator mounts "$container"
+show lisafsctl mounts "$container"
 echo
-show operator stats "$container"
+show lisafsctl stats "$container"
 
 say "How the gofer, the only process that touches the host's files, is confined"
-gofer=$(operator --json sandboxes | grep -m 1 -oiE '"gofer_?pid": *[0-9]+' | grep -oE '[0-9]+')
+gofer=$(lisafsctl --json sandboxes | grep -m 1 -oiE '"gofer_?pid": *[0-9]+' | grep -oE '[0-9]+')
 grep -E '^(Name|Pid|CapEff|CapBnd|NoNewPrivs|Seccomp):' "/proc/$gofer/status"
 echo "entries in its root directory: $(find "/proc/$gofer/root/" -mindepth 1 -maxdepth 1 | wc -l)"
 for namespace in mnt net pid ipc; do
@@ -139,9 +143,9 @@ done
 echo "namespaces of its own: mnt net pid ipc"
 
 say "Deleting the container: everything goes with it"
-show runtime delete --force "$container"
-show operator sandboxes
+show lisafs-runtime delete --force "$container"
+show lisafsctl sandboxes
 [[ ! -d /proc/$gofer ]] || die "the gofer is still there"
-[[ $(operator --json sandboxes | grep -c "$container") == 0 ]] || die "the sandbox is still listed"
+[[ $(lisafsctl --json sandboxes | grep -c "$container") == 0 ]] || die "the sandbox is still listed"
 diff <(echo "$mounts_before") <(sort /proc/self/mountinfo) || die "mounts are left"
 echo "no process, no mount, no sandbox is left"

@@ -25,7 +25,7 @@ esac
 
 labels=()
 for program in "${programs[@]}"; do labels+=("//${program%/*}:${program##*/}"); done
-bazel_run build --config=opt --noshow_progress "${labels[@]}" >&2
+bazel_run build --config=opt --show_progress_rate_limit=10 --noshow_loading_progress "${labels[@]}" >&2
 built=$(bazel_run info --config=opt bazel-bin 2>/dev/null)
 
 mkdir -p "$prefix/bin"
