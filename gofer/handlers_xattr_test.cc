@@ -1,0 +1,85 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "gofer/gofer_testing.h"
+
+namespace lisafs {
+namespace {
+
+class XattrTest : public GoferTest {
+ protected:
+  void SetUp() override {
+    WriteHostFile("f");
+    if (setxattr(Path("f").c_str(), "user.probe", "", 0, 0) != 0) GTEST_SKIP() << "no user.* attributes here";
+    ASSERT_EQ(removexattr(Path("f").c_str(), "user.probe"), 0);
+    Serve();
+    file_ = Find(root(), "f").control_fd;
+  }
+  Fdid file_ = 0;
+};
+
+TEST_F(XattrTest, SetGetListRemove) {
+  EXPECT_EQ(ErrnoOf(GetXattr(file_, "user.a")), ENODATA);
+  EXPECT_EQ(ErrnoOf(SetXattr(file_, "user.a", "abc")), 0);
+  EXPECT_EQ(ErrnoOf(SetXattr(file_, "user.b", "")), 0);
+  EXPECT_EQ(GetXattr(file_, "user.a").value(), "abc");
+  EXPECT_EQ(GetXattr(file_, "user.a", 3).value(), "abc");
+  EXPECT_EQ(GetXattr(file_, "user.a", uint32_t{1} << 31).value(), "abc");
+  EXPECT_EQ(ErrnoOf(GetXattr(file_, "user.a", 1)), ERANGE);
+  EXPECT_EQ(GetXattr(file_, "user.b").value(), "");
+  EXPECT_EQ(ListXattr(file_)->size(), 2u);
+  EXPECT_EQ(ErrnoOf(ListXattr(file_, 1)), ERANGE);
+  EXPECT_EQ(ErrnoOf(SetXattr(file_, "user.a", "x", XATTR_CREATE)), EEXIST);
+  EXPECT_EQ(ErrnoOf(SetXattr(file_, "user.c", "x", XATTR_REPLACE)), ENODATA);
+  EXPECT_EQ(ErrnoOf(SetXattr(file_, "user.c", "x", 0x100)), EINVAL);
+  EXPECT_EQ(ErrnoOf(RemoveXattr(file_, "user.a")), 0);
+  EXPECT_EQ(ErrnoOf(RemoveXattr(file_, "user.a")), ENODATA);
+  EXPECT_EQ(ListXattr(file_).value(), std::vector<std::string>{"user.b"});
+}
+
+TEST_F(XattrTest, OnlySomeNamespacesAreServed) {
+  setxattr(Path("f").c_str(), "trusted.secret", "x", 1, 0);
+  for (const char* name : {"trusted.secret", "system.other", "system.nfs4_acl", "unknown.a", "user", ""}) {
+    EXPECT_EQ(ErrnoOf(GetXattr(file_, name)), EOPNOTSUPP) << name;
+    EXPECT_EQ(ErrnoOf(SetXattr(file_, name, "x")), EOPNOTSUPP) << name;
+    EXPECT_EQ(ErrnoOf(RemoveXattr(file_, name)), EOPNOTSUPP) << name;
+  }
+  EXPECT_EQ(ListXattr(file_)->size(), 0u);
+  EXPECT_EQ(ErrnoOf(GetXattr(file_, {"user.a\0b", 8})), EINVAL);
+  EXPECT_EQ(ErrnoOf(GetXattr(file_, "user." + std::string(300, 'n'))), ERANGE);
+}
+
+// The wire's length field has no room for the kernel's largest value.
+TEST_F(XattrTest, TheLargestValueIsNotTakenForAnEmptyOne) {
+  std::string largest(65536, 'v');
+  if (setxattr(Path("f").c_str(), "user.large", largest.data(), largest.size(), 0) != 0) {
+    GTEST_SKIP() << "no attributes that large here";
+  }
+  EXPECT_EQ(ErrnoOf(GetXattr(file_, "user.large")), ERANGE);
+  EXPECT_EQ(ErrnoOf(GetXattr(file_, "user.large", 65536)), ERANGE);
+}
+
+// A symbolic link's own attributes, not those of the file that it names.
+TEST_F(XattrTest, LinksAreNotFollowed) {
+  ASSERT_EQ(symlink("f", Path("link").c_str()), 0);
+  ASSERT_TRUE(SetXattr(file_, "user.a", "abc"));
+  Fdid link = Find(root(), "link").control_fd;
+  EXPECT_NE(ErrnoOf(GetXattr(link, "user.a")), 0);
+  EXPECT_NE(ErrnoOf(SetXattr(link, "user.a", "x")), 0);
+  EXPECT_EQ(ListXattr(link)->size(), 0u);
+  EXPECT_EQ(GetXattr(file_, "user.a").value(), "abc");
+}
+
+TEST_F(XattrTest, WantsAControlFd) {
+  Fdid open = Open(file_, O_RDWR).value();
+  EXPECT_EQ(ErrnoOf(GetXattr(open, "user.a")), EINVAL);
+  EXPECT_EQ(ErrnoOf(SetXattr(open, "user.a", "x")), EINVAL);
+  EXPECT_EQ(ErrnoOf(ListXattr(99)), EBADF);
+  EXPECT_EQ(ErrnoOf(RemoveXattr(99, "user.a")), EBADF);
+}
+
+}  // namespace
+}  // namespace lisafs
