@@ -1,0 +1,119 @@
+#include "tests/filesystem/mounted_directory.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+
+#include "sandbox/detached_tree.h"
+#include "sandbox/fuse_mount.h"
+#include "sandbox/launcher.h"
+
+namespace lisafs::tests {
+namespace {
+
+constexpr std::chrono::seconds kPatience(10);
+
+std::optional<Process> Start(Command command, int log) {
+  auto launch = Launch::Spawn(std::move(command), log);
+  if (!launch.ok()) {
+    ADD_FAILURE() << launch.status();
+    return std::nullopt;
+  }
+  auto ready = launch->AwaitReady(std::chrono::steady_clock::now() + kPatience, [] { return false; });
+  if (!ready.ok()) {
+    ADD_FAILURE() << ready.status();
+    return std::nullopt;
+  }
+  return std::move(*ready);
+}
+
+}  // namespace
+
+MountedDirectory::MountedDirectory(const Options& options) {
+  MakeDirectory(host_);
+  if (options.single_file) {
+    WriteFile(host_ + "/file", "content");
+    WriteFile(mounted_, "");
+  } else {
+    MakeDirectory(mounted_);
+  }
+  SetUp(options);
+}
+
+void MountedDirectory::SetUp(const Options& options) {
+  log_.reset(open((directory_ / "log").c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
+  const MountAttributes attributes{.read_only = options.read_only};
+  auto tree = OpenDetachedTree(options.single_file ? host_ + "/file" : host_, attributes, false);
+  ASSERT_TRUE(tree.ok()) << tree.status();
+  auto fuse = MakeFuseMount(tree->type, attributes);
+  ASSERT_TRUE(fuse.ok()) << fuse.status();
+  auto mount_point = OpenMountPoint(mounted_, tree->type);
+  ASSERT_TRUE(mount_point.ok()) << mount_point.status();
+  ASSERT_TRUE(AttachMount(fuse->mount.get(), mount_point->get()).ok());
+
+  int sockets[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+  Fd server(sockets[0]), client(sockets[1]);
+
+  Command gofer(DataFile("gofer/lisafs-gofer"));
+  std::string mount =
+      std::to_string(gofer.Give(std::move(server))) + ":" + std::to_string(gofer.Give(std::move(tree->fd)));
+  if (options.read_only) mount += ":ro";
+  if (options.withhold_descriptors) mount += ":nodonate";
+  gofer.Add("--mount");
+  gofer.Add(mount);
+  gofer_ = Start(std::move(gofer), log_.get());
+  if (!gofer_) return;
+
+  Command plugin(DataFile("plugin/lisafs-plugin"));
+  mount = std::to_string(plugin.Give(std::move(fuse->device))) + ":" + std::to_string(plugin.Give(std::move(client)));
+  if (options.read_only) mount += ":ro";
+  plugin.Add("--mount");
+  plugin.Add(mount);
+  plugin_ = Start(std::move(plugin), log_.get());
+}
+
+MountedDirectory::~MountedDirectory() {
+  umount2(mounted_.c_str(), MNT_DETACH);
+  EXPECT_TRUE(BothEnd());
+}
+
+bool MountedDirectory::Unmount() { return umount(mounted_.c_str()) == 0; }
+
+bool MountedDirectory::BothEnd() {
+  bool well = true;
+  for (auto* process : {&plugin_, &gofer_}) {
+    if (!*process) continue;
+    auto end = (*process)->Wait(kPatience);
+    well = well && end.has_value() && !end->failed();
+    if (!end) {
+      (*process)->Kill();
+      (*process)->Wait(kPatience);
+    }
+    process->reset();
+  }
+  if (!well) ADD_FAILURE() << ReadFile(directory_ / "log").value_or("no log");
+  return well;
+}
+
+void MountedDirectory::KillGofer() {
+  gofer_->Kill();
+  EXPECT_TRUE(gofer_->Wait(kPatience));
+  gofer_.reset();
+}
+
+void MountedDirectory::KillPlugin() {
+  plugin_->Kill();
+  EXPECT_TRUE(plugin_->Wait(kPatience));
+  plugin_.reset();
+}
+
+size_t CountDescriptors(pid_t pid) { return ListDirectory("/proc/" + std::to_string(pid) + "/fd").size(); }
+
+}  // namespace lisafs::tests

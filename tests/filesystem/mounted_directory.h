@@ -1,0 +1,64 @@
+#ifndef LISAFS_TESTS_FILESYSTEM_MOUNTED_DIRECTORY_H_
+#define LISAFS_TESTS_FILESYSTEM_MOUNTED_DIRECTORY_H_
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/fd.h"
+#include "sandbox/process.h"
+#include "tests/support/files.h"
+
+namespace lisafs::tests {
+
+// A temporary directory of the host, or a file in it, and the same seen through the real plugin and gofer, mounted
+// beside it. A failure to set it up fails the running test.
+class MountedDirectory {
+ public:
+  struct Options {
+    bool read_only = false;
+    bool withhold_descriptors = false;
+    bool single_file = false;  // Shows the file host()/file alone.
+  };
+  explicit MountedDirectory(const Options& options);
+  // Unmounts, and expects both programs to end by themselves and without failure, unless they were killed.
+  ~MountedDirectory();
+  MountedDirectory(const MountedDirectory&) = delete;
+
+  bool ok() const { return plugin_.has_value(); }
+  // The directory as the host sees it, and as a container would.
+  const std::string& host() const { return host_; }
+  const std::string& mounted() const { return mounted_; }
+  std::string operator/(std::string_view name) const { return mounted_ + "/" + std::string(name); }
+  std::string OnHost(std::string_view name) const { return host_ + "/" + std::string(name); }
+
+  pid_t gofer_pid() const { return gofer_->pid(); }
+  pid_t plugin_pid() const { return plugin_->pid(); }
+  // Both return when the process is gone.
+  void KillGofer();
+  void KillPlugin();
+
+  // Unmounts as far as nobody uses it any more; false if somebody does.
+  bool Unmount();
+  // Whether both end within seconds, and well.
+  bool BothEnd();
+
+ private:
+  void SetUp(const Options& options);
+
+  TempDir directory_;
+  const std::string host_ = directory_ / "host";
+  std::string mounted_ = directory_ / "mounted";
+  Fd log_;
+  std::optional<Process> gofer_;
+  std::optional<Process> plugin_;
+};
+
+// Descriptors that a process has open.
+size_t CountDescriptors(pid_t pid);
+
+}  // namespace lisafs::tests
+
+#endif  // LISAFS_TESTS_FILESYSTEM_MOUNTED_DIRECTORY_H_
