@@ -1,0 +1,103 @@
+#include "gofer/arguments.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+namespace lisafs {
+namespace {
+
+tl::expected<GoferArguments, UsageError> Parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "lisafs-gofer");
+  return ParseGoferArguments(static_cast<int>(arguments.size()), arguments.data());
+}
+
+class ArgumentsTest : public testing::Test {
+ protected:
+  // Numbers that are open for the time of a test.
+  ArgumentsTest() {
+    for (int fd : {100, 101, 102, 103, 104}) EXPECT_EQ(dup2(STDERR_FILENO, fd), fd);
+  }
+  ~ArgumentsTest() override {
+    for (int fd : {100, 101, 102, 103, 104}) close(fd);
+  }
+};
+
+TEST_F(ArgumentsTest, Serve) {
+  auto parsed = Parse({"--serve", "100=/some:where=else:ro", "--serve", "101=relative"});
+  ASSERT_TRUE(parsed) << parsed.error().why;
+  ASSERT_EQ(parsed->mounts.size(), 2u);
+  EXPECT_EQ(parsed->mounts[0].connection, 100);
+  EXPECT_EQ(parsed->mounts[0].directory, "/some:where=else");
+  EXPECT_TRUE(parsed->mounts[0].read_only);
+  EXPECT_TRUE(parsed->mounts[0].donate);
+  EXPECT_EQ(parsed->mounts[0].tree, -1);
+  EXPECT_EQ(parsed->mounts[1].directory, "relative");
+  EXPECT_FALSE(parsed->mounts[1].read_only);
+}
+
+TEST_F(ArgumentsTest, Mount) {
+  auto parsed = Parse({"--mount", "100:101:ro:nodonate", "--mount=102:103", "--ready-fd", "104"});
+  ASSERT_TRUE(parsed) << parsed.error().why;
+  ASSERT_EQ(parsed->mounts.size(), 2u);
+  EXPECT_EQ(parsed->mounts[0].connection, 100);
+  EXPECT_EQ(parsed->mounts[0].tree, 101);
+  EXPECT_TRUE(parsed->mounts[0].read_only);
+  EXPECT_FALSE(parsed->mounts[0].donate);
+  EXPECT_EQ(parsed->mounts[1].tree, 103);
+  EXPECT_TRUE(parsed->mounts[1].donate);
+  EXPECT_EQ(parsed->ready_fd, 104);
+  EXPECT_EQ(parsed->counters_fd, -1);
+}
+
+TEST_F(ArgumentsTest, SaysWhatIsWrong) {
+  const std::pair<std::vector<const char*>, const char*> kCases[] = {
+      {{}, "nothing to serve"},
+      {{"--serve"}, "--serve"},
+      {{"--serve", "100"}, "FD=DIR"},
+      {{"--serve", "100="}, "FD=DIR"},
+      {{"--serve", "x=/"}, "not a descriptor"},
+      {{"--serve", "-1=/"}, "not a descriptor"},
+      {{"--serve", "99999999999=/"}, "not a descriptor"},
+      {{"--serve", "900=/"}, "900 is not open"},
+      {{"--serve", "100=/", "--serve", "100=/tmp"}, "100 is named twice"},
+      {{"--serve", "100=/", "--mount", "101:102"}, "exclude"},
+      {{"--mount", "100"}, "CONN:TREE"},
+      {{"--mount", "100:x"}, "numbers"},
+      {{"--mount", "100:101:rw"}, "numbers"},
+      {{"--mount", "100:101", "--counters", "x"}, "not a descriptor"},
+      {{"--mount", "100:101", "--ready-fd", "101"}, "101 is named twice"},
+      {{"--unknown"}, "--unknown"},
+      {{"--serve", "100=/", "stray"}, "stray"},
+  };
+  for (const auto& [arguments, why] : kCases) {
+    auto parsed = Parse(arguments);
+    ASSERT_FALSE(parsed) << testing::PrintToString(arguments);
+    EXPECT_NE((parsed.error().what + ": " + parsed.error().why).find(why), std::string::npos)
+        << parsed.error().what << ": " << parsed.error().why;
+  }
+}
+
+TEST_F(ArgumentsTest, TooManyMounts) {
+  std::vector<std::string> texts;
+  for (int i = 0; i < 65; ++i) texts.push_back(std::to_string(200 + i) + "=/");
+  std::vector<const char*> arguments;
+  for (const std::string& text : texts) arguments.insert(arguments.end(), {"--serve", text.c_str()});
+  auto parsed = Parse(arguments);
+  ASSERT_FALSE(parsed);
+  EXPECT_EQ(parsed.error().why, "more than 64 mounts");
+}
+
+TEST_F(ArgumentsTest, HelpAndVersion) {
+  EXPECT_EQ(Parse({"--version"})->only_print, "lisafs-gofer 0.1.0\n");
+  std::string help = Parse({"--help"})->only_print;
+  for (const char* option : {"--serve", "--mount", "--counters", "--ready-fd", "--version"}) {
+    EXPECT_NE(help.find(option), std::string::npos) << option;
+  }
+}
+
+}  // namespace
+}  // namespace lisafs
