@@ -63,12 +63,15 @@ class Channel {
     std::span<std::byte> payload;  // Shared with a hostile peer.
     size_t donated;                // Descriptors the peer says it sent: only a client looks at it.
   };
-  // Hands the window to the peer with a message of `size` payload bytes and waits until it comes back. Descriptors in
-  // `send` (a server's; may be null) are sent before and closed; ones that cannot be sent are left out, in order from
-  // the first that failed.
-  Result<Incoming> SendAndReceive(Mid mid, size_t size, Donations* send);
-  // A server's first wait, after Accept, without sending.
+  // Hands the window to the peer with a message of `size` payload bytes. Descriptors in `send` (a server's; may be
+  // null) are sent before and closed; ones that cannot be sent are left out, in order from the first that failed. What
+  // takes time between writing the payload and this call also costs the peer, if it spins: it has the window's first
+  // cache line fetched meanwhile.
+  Status Send(Mid mid, size_t size, Donations* send);
+  // Waits until the window comes back.
   Result<Incoming> Receive();
+  // The two, one after the other.
+  Result<Incoming> SendAndReceive(Mid mid, size_t size, Donations* send);
   // A client's: collects up to `count` descriptors that came with the response, without waiting. What `received` (may
   // be null) has no room for is closed.
   void ReceiveDonations(size_t count, Donations* received);

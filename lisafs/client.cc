@@ -204,10 +204,19 @@ Status ConnectedClient::Exchange(const Request& request, OnResponse on_response,
 
 Status ConnectedClient::ExchangeOnChannel(Channel& channel, const Request& request, OnResponse on_response,
                                           Donations* donated, bool& broken) {
-  Writer writer(channel.payload().first(max_message_));
-  request.encode(writer, request.body);
-  if (!writer.ok()) return Fail(EIO);
-  auto response = channel.SendAndReceive(request.mid, writer.size(), nullptr);
+  size_t size;
+  // A small request goes into the window in one go, right before it is handed over: see Channel::Send.
+  std::byte small[256];
+  if (Writer writer(small); request.encode(writer, request.body), writer.ok() && writer.size() <= max_message_) {
+    size = writer.size();
+    memcpy(channel.payload().data(), small, size);
+  } else {
+    Writer large(channel.payload().first(max_message_));
+    request.encode(large, request.body);
+    if (!large.ok()) return Fail(EIO);
+    size = large.size();
+  }
+  auto response = channel.SendAndReceive(request.mid, size, nullptr);
   if (!response) {
     broken = true;
     return Fail(response.error());
