@@ -70,7 +70,8 @@ void Exec(const std::string& path, const std::vector<std::string>& arguments) {
   execv(path.c_str(), Pointers(arguments).data());
 }
 
-tl::expected<int, std::string> Run(const std::string& path, const std::vector<std::string>& arguments, Output output) {
+tl::expected<int, std::string> RunProgram(const std::string& path, const std::vector<std::string>& arguments,
+                                          Output output) {
   std::vector<char*> pointers = Pointers(arguments);
   pid_t parent = getpid();
   pid_t child = fork();

@@ -16,7 +16,7 @@ namespace {
 bool ContainerExists(const std::string& runtime, const RuntimeArguments& arguments) {
   std::vector<std::string> argv(arguments.passed.begin(), arguments.passed.begin() + arguments.globals);
   argv.insert(argv.end(), {"state", arguments.id});
-  auto status = Run(runtime, argv, Output::kDiscard);
+  auto status = RunProgram(runtime, argv, Output::kDiscard);
   return status && *status == kExitSuccess;
 }
 
@@ -39,7 +39,7 @@ absl::Status DeleteSandbox(const RuntimeArguments& arguments) {
 }  // namespace
 
 absl::StatusOr<int> DeleteContainer(const std::string& runtime, const RuntimeArguments& arguments) {
-  auto status = Run(runtime, arguments.passed, Output::kInherit);
+  auto status = RunProgram(runtime, arguments.passed, Output::kInherit);
   if (!status) return absl::InternalError(absl::StrCat(runtime, ": ", status.error()));
   if (*status != kExitSuccess && ContainerExists(runtime, arguments)) return *status;
   if (absl::Status deleted = DeleteSandbox(arguments); !deleted.ok()) return deleted;

@@ -41,7 +41,7 @@ int Hook(int argc, char** argv) {
 
 // The low-level runtime's version comes first, as engines expect it.
 int Version(const std::string& runtime, const RuntimeArguments& arguments) {
-  auto status = Run(runtime, arguments.passed, Output::kInherit);
+  auto status = RunProgram(runtime, arguments.passed, Output::kInherit);
   if (!status) Die(runtime, status.error());
   printf("lisafs-runtime %.*s\n", static_cast<int>(kVersion.size()), kVersion.data());
   return *status;
