@@ -27,7 +27,8 @@ enum class Output {
 };
 // Runs the program at `path`, which dies with this one, and waits. Gives its exit status, 128 and the signal if it was
 // killed, or the reason it could not be started.
-tl::expected<int, std::string> RunProgram(const std::string& path, const std::vector<std::string>& arguments, Output output);
+tl::expected<int, std::string> RunProgram(const std::string& path, const std::vector<std::string>& arguments,
+                                          Output output);
 
 }  // namespace lisafs
 

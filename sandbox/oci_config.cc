@@ -244,7 +244,7 @@ std::string OciConfig::Rewritten(const std::string& root, std::span<const Replac
   }
   Json& hooks = document["hooks"]["createRuntime"];
   if (hooks.is_null()) hooks = Json::array();
-  hooks.insert(hooks.begin(), Json{{"path", hook.at(0)}, {"args", hook}});
+  hooks.push_back({{"path", hook.at(0)}, {"args", hook}});
   return document.dump();
 }
 

@@ -97,7 +97,7 @@ TEST(OciConfig, RewritesOnlyWhatIsServed) {
   expected["mounts"][0]["options"] = {"ro", "bind", "rprivate"};
   expected["mounts"][2]["source"] = "/m/2";
   expected["hooks"]["createRuntime"] =
-      json::array({{{"path", "/bin/ours"}, {"args", {"/bin/ours", "move", "7"}}}, {{"path", "/bin/theirs"}}});
+      json::array({{{"path", "/bin/theirs"}}, {{"path", "/bin/ours"}, {"args", {"/bin/ours", "move", "7"}}}});
   EXPECT_EQ(rewritten, expected);
 }
 

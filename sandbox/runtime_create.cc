@@ -121,7 +121,7 @@ absl::Status PrepareContainer(const RuntimeArguments& arguments) {
 
   absl::StatusOr<pid_t> plugin = ControlClient(arguments.socket).CreateSandbox(request);
   if (!plugin.ok()) return plugin.status();
-  auto hook = HookCommandLine(SiblingProgram("lisafs-runtime"), *plugin);
+  auto hook = HookCommandLine(SiblingProgram("lisafs-runtime"), *plugin, kMountDirectory);
   if (!hook) return absl::InternalError(absl::StrCat("lisafs-plugin: ", hook.error()));
   return ReplaceFile(config_path, config.Rewritten(*root, replacements, *hook));
 }

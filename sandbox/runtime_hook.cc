@@ -1,11 +1,15 @@
 #include "sandbox/runtime_hook.h"
 
+#include <sys/mount.h>
+#include <sys/stat.h>
+
 #include <charconv>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string_view>
 
+#include "base/result.h"
 #include "sandbox/cgroups.h"
 
 namespace lisafs {
@@ -32,27 +36,46 @@ pid_t ParsePid(std::string_view text) {
   return error == std::errc() && end == text.data() + text.size() && pid > 0 ? pid : 0;
 }
 
+tl::expected<void, std::string> MovePlugin(pid_t plugin, const std::string& start_time, pid_t container) {
+  if (StartTime(plugin) != start_time) return {};
+  auto moved = MoveToCgroupsOf(container, plugin);
+  // If it has ended meanwhile, that is why it could not be moved.
+  if (!moved && StartTime(plugin) == start_time) return tl::unexpected("moving lisafs-plugin: " + moved.error());
+  return {};
+}
+
+tl::expected<void, std::string> LeaveMountsTo(pid_t container, const std::string& mounts) {
+  struct stat own, its;
+  if (stat("/proc/self/ns/mnt", &own) != 0 ||
+      stat(("/proc/" + std::to_string(container) + "/ns/mnt").c_str(), &its) != 0) {
+    return tl::unexpected("the container's mount namespace: " + Errno::Last().ToString());
+  }
+  // A container without a mount namespace of its own lives in this one.
+  if (own.st_ino == its.st_ino) return {};
+  if (umount2(mounts.c_str(), MNT_DETACH) != 0)
+    return tl::unexpected("unmounting " + mounts + ": " + Errno::Last().ToString());
+  return {};
+}
+
 }  // namespace
 
-tl::expected<std::vector<std::string>, std::string> HookCommandLine(const std::string& program, pid_t plugin) {
+tl::expected<std::vector<std::string>, std::string> HookCommandLine(const std::string& program, pid_t plugin,
+                                                                    const std::string& mounts) {
   std::string start_time = StartTime(plugin);
-  if (start_time.empty()) return tl::unexpected<std::string>("process " + std::to_string(plugin) + " is gone");
-  return std::vector<std::string>{program, kHookCommand, std::to_string(plugin), start_time};
+  if (start_time.empty()) return tl::unexpected("process " + std::to_string(plugin) + " is gone");
+  return std::vector<std::string>{program, kHookCommand, std::to_string(plugin), start_time, mounts};
 }
 
 tl::expected<void, std::string> RunHook(const std::vector<std::string>& arguments, const std::string& state) {
-  pid_t plugin = arguments.size() == 2 ? ParsePid(arguments[0]) : 0;
-  if (plugin == 0) return tl::unexpected<std::string>("arguments are PID and START-TIME");
+  pid_t plugin = arguments.size() == 3 ? ParsePid(arguments[0]) : 0;
+  if (plugin == 0) return tl::unexpected<std::string>("arguments are PID, START-TIME and DIRECTORY");
   nlohmann::json parsed = nlohmann::json::parse(state, nullptr, /*allow_exceptions=*/false);
-  auto pid = parsed.is_object() ? parsed.find("pid") : parsed.end();
-  if (!parsed.is_object() || pid == parsed.end() || !pid->is_number_integer() || pid->get<int64_t>() <= 0) {
+  if (!parsed.is_object() || !parsed.contains("pid") || !parsed["pid"].is_number_integer() || parsed["pid"] <= 0) {
     return tl::unexpected<std::string>("the container's state on stdin has no pid");
   }
-  if (StartTime(plugin) != arguments[1]) return {};
-  auto moved = MoveToCgroupsOf(pid->get<pid_t>(), plugin);
-  // If it has ended meanwhile, that is why it could not be moved.
-  if (!moved && StartTime(plugin) == arguments[1]) return moved;
-  return {};
+  pid_t container = parsed["pid"].get<pid_t>();
+  if (auto moved = MovePlugin(plugin, arguments[1], container); !moved) return moved;
+  return LeaveMountsTo(container, arguments[2]);
 }
 
 }  // namespace lisafs

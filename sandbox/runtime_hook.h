@@ -7,21 +7,27 @@
 #include <tl/expected.hpp>
 #include <vector>
 
-// The createRuntime hook that puts a sandbox's plugin into the container's cgroups, so that what it uses is counted and
-// limited as the container's. The wrapper writes it into config.json, the low-level runtime runs it with the
-// container's state on stdin.
+// The createRuntime hook: the low-level runtime runs it, outside of the container, when the container has its mounts
+// and cgroups and none of its processes has started. The wrapper writes it into config.json, the container's state
+// comes on stdin. It
+//  - puts the sandbox's plugin into the container's cgroups, so that what it uses is counted and limited as the
+//  container's;
+//  - unmounts the file systems where the low-level runtime found them, so that only the container holds them: one that
+//  stays while
+//    the container runs would keep them, and with them the plugin, after the container's end.
 
 namespace lisafs {
 
 // The first argument of lisafs-runtime when it is run as the hook; no low-level runtime has a command of this name.
-inline constexpr char kHookCommand[] = "lisafs-move-plugin";
+inline constexpr char kHookCommand[] = "lisafs-hand-over";
 
-// The hook's command line: `program` (a lisafs-runtime's path) and its arguments. The error is a reason: there is no
-// such process.
-tl::expected<std::vector<std::string>, std::string> HookCommandLine(const std::string& program, pid_t plugin);
+// The hook's command line: `program` (a lisafs-runtime's path) and its arguments. `mounts` is the directory below which
+// the file systems are mounted. The error is a reason: there is no process `plugin`.
+tl::expected<std::vector<std::string>, std::string> HookCommandLine(const std::string& program, pid_t plugin,
+                                                                    const std::string& mounts);
 
-// Does what HookCommandLine asked for; `arguments` are those behind kHookCommand, `state` is what came on stdin. It is
-// a success if the plugin is gone, which the container will notice by itself.
+// Does what HookCommandLine asked for; `arguments` are those behind kHookCommand, `state` is what came on stdin. A
+// plugin that is gone is no failure: the container will notice by itself.
 tl::expected<void, std::string> RunHook(const std::vector<std::string>& arguments, const std::string& state);
 
 }  // namespace lisafs

@@ -34,8 +34,7 @@ create, run and delete prepare and end the container's mounts. All commands, wit
 
 int Hook(int argc, char** argv) {
   std::string state((std::istreambuf_iterator<char>(std::cin)), std::istreambuf_iterator<char>());
-  if (auto done = RunHook({argv + 2, argv + argc}, state); !done)
-    Die("moving the plugin to the container's cgroups", done.error());
+  if (auto done = RunHook({argv + 2, argv + argc}, state); !done) Die("handing over to the container", done.error());
   return kExitSuccess;
 }
 

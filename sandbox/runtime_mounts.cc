@@ -16,28 +16,27 @@ namespace {
 // Everybody may pass: in a container with a user namespace of its own, root is somebody else here.
 constexpr mode_t kPassOnly = 0711;
 constexpr char kParentDirectory[] = "/run/lisafs";
-constexpr char kDirectory[] = "/run/lisafs/mnt";
 // Mount points and a config.json, of which OciConfig limits the size.
 constexpr char kTmpfsOptions[] = "mode=0711,size=64m,nr_inodes=1k";
 
 }  // namespace
 
 absl::Status EnterMountNamespace() {
-  for (const char* directory : {kParentDirectory, kDirectory}) {
+  for (const char* directory : {kParentDirectory, kMountDirectory}) {
     if (mkdir(directory, kPassOnly) != 0 && errno != EEXIST) return absl::ErrnoToStatus(errno, directory);
   }
   if (unshare(CLONE_NEWNS) != 0) return absl::ErrnoToStatus(errno, "a mount namespace of its own");
   if (mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) {
     return absl::ErrnoToStatus(errno, "keeping mounts from the host");
   }
-  if (mount("lisafs", kDirectory, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, kTmpfsOptions) != 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("tmpfs on ", kDirectory));
+  if (mount("lisafs", kMountDirectory, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, kTmpfsOptions) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("tmpfs on ", kMountDirectory));
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> StageMountPoint(const std::string& name, bool directory) {
-  std::string path = absl::StrCat(kDirectory, "/", name);
+  std::string path = absl::StrCat(kMountDirectory, "/", name);
   bool made;
   if (directory) {
     made = mkdir(path.c_str(), kPassOnly) == 0;
@@ -49,7 +48,7 @@ absl::StatusOr<std::string> StageMountPoint(const std::string& name, bool direct
 }
 
 absl::Status ReplaceFile(const std::string& path, const std::string& text) {
-  std::string replacement = absl::StrCat(kDirectory, "/config.json");
+  std::string replacement = absl::StrCat(kMountDirectory, "/config.json");
   Fd file(open(replacement.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!file) return absl::ErrnoToStatus(errno, replacement);
   for (size_t written = 0; written < text.size();) {

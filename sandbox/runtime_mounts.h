@@ -7,12 +7,15 @@
 #include "absl/status/statusor.h"
 
 // The mount namespace between the host's and the container's: the runtime wrapper makes it, the low-level runtime works
-// in it, and it is gone when that ends. The container's file systems stand on /run/lisafs/mnt there.
+// in it, and it is gone when that ends. The container's file systems stand below kMountDirectory
+// there.
 
 namespace lisafs {
 
+inline constexpr char kMountDirectory[] = "/run/lisafs/mnt";
+
 // Puts the calling thread into a mount namespace of its own, in which what the host mounts and unmounts shows, and from
-// which nothing goes back, with an empty tmpfs on /run/lisafs/mnt. To be called while the process has one thread.
+// which nothing goes back, with an empty tmpfs on kMountDirectory. To be called while the process has one thread.
 absl::Status EnterMountNamespace();
 
 // Makes a directory or a file on that tmpfs to mount on, and gives its path.
