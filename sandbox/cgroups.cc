@@ -110,8 +110,7 @@ tl::expected<void, std::string> MoveToCgroupsOf(pid_t model, pid_t pid) {
     if (cgroup.path == "/" || cgroup.controllers == "freezer") continue;
     if (std::find(present.begin(), present.end(), cgroup) != present.end()) continue;
     std::string directory = CgroupDirectory(cgroup, mounts);
-    if (directory.empty())
-      return tl::unexpected("cgroup " + cgroup.controllers + ":" + cgroup.path + ": is not mounted");
+    if (directory.empty()) continue;
     if (Status added = AddProcess(directory, pid); !added) {
       return tl::unexpected("cgroup " + directory + ": " + added.error().ToString());
     }

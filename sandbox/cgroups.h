@@ -38,6 +38,7 @@ std::string CgroupDirectory(const CgroupMembership& cgroup, const std::vector<Cg
 
 // Moves the process `pid`, with all its threads, into every cgroup that the process `model` is in, except
 //  - the root of a hierarchy: nothing is limited or counted there;
+//  - one that is not mounted here: nobody can have put `model` there on purpose;
 //  - a version 1 freezer: a process that waits for a file cannot be frozen before it is answered, so whoever answers
 //  must not be
 //    frozen with it.

@@ -15,14 +15,16 @@ namespace {
 
 // Everybody may pass: in a container with a user namespace of its own, root is somebody else here.
 constexpr mode_t kPassOnly = 0711;
-constexpr char kParentDirectory[] = "/run/lisafs";
+// On the host the last of these stays an empty directory. The low-level runtime keeps the root's path in its state, and
+// runc changes to it before it enters the container, whenever it executes something there.
+constexpr const char* kHostDirectories[] = {"/run/lisafs", kMountDirectory, "/run/lisafs/mnt/rootfs"};
 // Mount points and a config.json, of which OciConfig limits the size.
 constexpr char kTmpfsOptions[] = "mode=0711,size=64m,nr_inodes=1k";
 
 }  // namespace
 
 absl::Status EnterMountNamespace() {
-  for (const char* directory : {kParentDirectory, kMountDirectory}) {
+  for (const char* directory : kHostDirectories) {
     if (mkdir(directory, kPassOnly) != 0 && errno != EEXIST) return absl::ErrnoToStatus(errno, directory);
   }
   if (unshare(CLONE_NEWNS) != 0) return absl::ErrnoToStatus(errno, "a mount namespace of its own");
