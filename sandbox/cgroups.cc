@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -118,11 +120,16 @@ tl::expected<void, std::string> MoveToCgroupsOf(pid_t model, pid_t pid) {
   return {};
 }
 
-void LeaveCgroups() {
+void LeaveCgroups(pid_t pid) {
   for (const CgroupMount& mount : ParseCgroupMounts(ReadProc("/proc/self/mountinfo"))) {
-    // Where that is not allowed, the process stays where it was started.
-    if (mount.root == "/") (void)AddProcess(mount.mount_point, 0);
+    // Where that is not allowed, the process stays where it is.
+    if (mount.root == "/") (void)AddProcess(mount.mount_point, pid);
   }
+}
+
+bool HasUnifiedCgroups() {
+  struct statfs system;
+  return statfs("/sys/fs/cgroup", &system) == 0 && system.f_type == CGROUP2_SUPER_MAGIC;
 }
 
 }  // namespace lisafs

@@ -45,8 +45,12 @@ std::string CgroupDirectory(const CgroupMembership& cgroup, const std::vector<Cg
 // The error names the cgroup and the reason.
 tl::expected<void, std::string> MoveToCgroupsOf(pid_t model, pid_t pid);
 
-// Moves the calling process to the root of every hierarchy that lets it, so that no cgroup's end is its end.
-void LeaveCgroups();
+// Moves the process `pid`, 0 for the calling one, to the root of every hierarchy that lets it.
+void LeaveCgroups(pid_t pid);
+
+// Whether one hierarchy of version 2 is all there is, so that a process cannot be in a container's other cgroups and
+// not be frozen with it.
+bool HasUnifiedCgroups();
 
 }  // namespace lisafs
 

@@ -43,6 +43,17 @@ absl::StatusOr<pid_t> ControlClient::CreateSandbox(const control::v1::CreateSand
   }
 }
 
+absl::StatusOr<pid_t> ControlClient::FindPlugin(const std::string& id) {
+  grpc::ClientContext context;
+  context.set_deadline(system_clock::now() + kDeadline);
+  control::v1::GetSandboxRequest request;
+  request.set_id(id);
+  control::v1::GetSandboxResponse response;
+  grpc::Status status = stub_->GetSandbox(&context, request, &response);
+  if (!status.ok()) return FromGrpc(status);
+  return response.sandbox().plugin_pid();
+}
+
 absl::Status ControlClient::DeleteSandbox(const std::string& id) {
   grpc::ClientContext context;
   context.set_deadline(system_clock::now() + kDeadline);

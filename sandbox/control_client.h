@@ -23,6 +23,9 @@ class ControlClient {
   // ended may not be forgotten yet.
   absl::StatusOr<pid_t> CreateSandbox(const control::v1::CreateSandboxRequest& request);
 
+  // Gives the plugin's process id, 0 if it is gone.
+  absl::StatusOr<pid_t> FindPlugin(const std::string& id);
+
   absl::Status DeleteSandbox(const std::string& id);
 
  private:

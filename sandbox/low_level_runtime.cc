@@ -10,12 +10,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/fd.h"
 #include "base/result.h"
 
 namespace lisafs {
 namespace {
 
 constexpr char kOwnExecutable[] = "/proc/self/exe";
+// A shell's status for a program that cannot be executed.
+constexpr int kCannotRun = 127;
+// A container's state is some hundred bytes; its annotations may be more.
+constexpr size_t kMaxState = 16 << 20;
 constexpr char kUsualDirectories[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 bool IsExecutableFile(const std::string& path, struct stat* file) {
@@ -31,12 +39,37 @@ bool IsOurs(const struct stat& file) {
   return IsSameFile(file, kOwnExecutable) || IsSameFile(file, SiblingProgram("lisafs-runtime"));
 }
 
-// What execv wants; made before a fork, since a forked child should not allocate.
+// What execv wants.
 std::vector<char*> Pointers(const std::vector<std::string>& arguments) {
   std::vector<char*> pointers;
   for (const std::string& argument : arguments) pointers.push_back(const_cast<char*>(argument.c_str()));
   pointers.push_back(nullptr);
   return pointers;
+}
+
+// Starts a program that dies with this one. Its output goes to `output` and what it says on stderr nowhere, unless
+// `output` is -1. Gives its process id, or -1. The process may have threads: the child allocates nothing.
+pid_t Start(const std::string& path, const std::vector<std::string>& arguments, int output) {
+  std::vector<char*> pointers = Pointers(arguments);
+  pid_t parent = getpid();
+  pid_t child = fork();
+  if (child != 0) return child;
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) _exit(kCannotRun);
+  if (output >= 0) {
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (null < 0 || dup2(output, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0) _exit(kCannotRun);
+  }
+  execv(path.c_str(), pointers.data());
+  _exit(kCannotRun);
+}
+
+tl::expected<int, std::string> Wait(pid_t child) {
+  if (child < 0) return tl::unexpected(Errno::Last().ToString());
+  int status;
+  while (waitpid(child, &status, 0) < 0) {
+    if (errno != EINTR) return tl::unexpected(Errno::Last().ToString());
+  }
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 }  // namespace
@@ -70,26 +103,31 @@ void Exec(const std::string& path, const std::vector<std::string>& arguments) {
   execv(path.c_str(), Pointers(arguments).data());
 }
 
-tl::expected<int, std::string> RunProgram(const std::string& path, const std::vector<std::string>& arguments,
-                                          Output output) {
-  std::vector<char*> pointers = Pointers(arguments);
-  pid_t parent = getpid();
-  pid_t child = fork();
-  if (child < 0) return tl::unexpected(Errno::Last().ToString());
-  if (child == 0) {
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) _exit(127);
-    if (output == Output::kDiscard) {
-      int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-      if (null < 0 || dup2(null, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0) _exit(127);
-    }
-    execv(path.c_str(), pointers.data());
-    _exit(127);
+tl::expected<int, std::string> RunProgram(const std::string& path, const std::vector<std::string>& arguments) {
+  return Wait(Start(path, arguments, -1));
+}
+
+std::optional<ContainerState> ReadContainerState(const std::string& runtime, std::vector<std::string> argv,
+                                                 const std::string& id) {
+  argv.insert(argv.end(), {"state", id});
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return std::nullopt;
+  Fd read_end(ends[0]), write_end(ends[1]);
+  pid_t child = Start(runtime, argv, write_end.get());
+  write_end.reset();
+  std::string output;
+  char buffer[4096];
+  for (ssize_t length; (length = read(read_end.get(), buffer, sizeof buffer)) > 0 && output.size() < kMaxState;) {
+    output.append(buffer, static_cast<size_t>(length));
   }
-  int status;
-  while (waitpid(child, &status, 0) < 0) {
-    if (errno != EINTR) return tl::unexpected(Errno::Last().ToString());
-  }
-  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  read_end.reset();
+  auto status = Wait(child);
+  if (!status || *status != 0) return std::nullopt;
+  nlohmann::json state = nlohmann::json::parse(output, nullptr, /*allow_exceptions=*/false);
+  if (!state.is_object() || !state.contains("status") || !state["status"].is_string()) return std::nullopt;
+  ContainerState out = {.status = state["status"].get<std::string>()};
+  if (state.contains("pid") && state["pid"].is_number_integer()) out.pid = state["pid"].get<pid_t>();
+  return out;
 }
 
 }  // namespace lisafs

@@ -34,7 +34,7 @@ struct RuntimeArguments {
   std::string log;
   std::string log_format;
 
-  // Of create, run and delete.
+  // Of create, run, delete, pause and resume.
   std::string id;                           // Empty: none was given, or only help was asked for.
   std::string bundle = ".";                 // create, run
   std::string config_file = "config.json";  // create, run: in the bundle

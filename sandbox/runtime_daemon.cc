@@ -60,7 +60,8 @@ void ResetSignals() {
 // Becomes a lisafsd, in a process that is nobody's child. Nothing of whoever called the runtime stays with it.
 [[noreturn]] void BecomeDaemon(const std::string& program, const std::string& socket,
                                const std::string& state_directory, int log) {
-  LeaveCgroups();
+  // The end of an engine's cgroup is not to be its end.
+  LeaveCgroups(0);
   ResetSignals();
   umask(022);
   int null = open("/dev/null", O_RDWR);

@@ -2,17 +2,16 @@
 #define LISAFS_SANDBOX_RUNTIME_DELETE_H_
 
 #include <string>
+#include <tl/expected.hpp>
 
-#include "absl/status/statusor.h"
 #include "sandbox/runtime_arguments.h"
 
 namespace lisafs {
 
-// Has the low-level runtime at `runtime` delete the container, and then, if the container is gone, lisafsd its sandbox:
-// when this returns, nothing of it is left. Gives the low-level runtime's exit status.
-//
-// To be called while the process has one thread.
-absl::StatusOr<int> DeleteContainer(const std::string& runtime, const RuntimeArguments& arguments);
+// Has the low-level runtime at `runtime` delete the container, and lisafsd its sandbox: when this returns, nothing of a
+// container that could be deleted is left. Gives the low-level runtime's exit status; what lisafsd refuses is reported
+// and does not keep the container. The error is a reason: the low-level runtime could not be started.
+tl::expected<int, std::string> DeleteContainer(const std::string& runtime, const RuntimeArguments& arguments);
 
 }  // namespace lisafs
 

@@ -11,6 +11,7 @@
 
 #include "base/program.h"
 #include "base/result.h"
+#include "sandbox/cgroups.h"
 #include "sandbox/low_level_runtime.h"
 #include "sandbox/runtime_arguments.h"
 #include "sandbox/runtime_hook.h"
@@ -32,6 +33,12 @@ create, run and delete prepare and end the container's mounts. All commands, wit
 
 )";
 
+// See runtime_create.h, runtime_delete.h and runtime_pause.h.
+bool NeedsSandbox(const std::string& command) {
+  if (command == "create" || command == "run" || command == "delete") return true;
+  return (command == "pause" || command == "resume") && HasUnifiedCgroups();
+}
+
 int Hook(int argc, char** argv) {
   std::string state((std::istreambuf_iterator<char>(std::cin)), std::istreambuf_iterator<char>());
   if (auto done = RunHook({argv + 2, argv + argc}, state); !done) Die("handing over to the container", done.error());
@@ -40,7 +47,7 @@ int Hook(int argc, char** argv) {
 
 // The low-level runtime's version comes first, as engines expect it.
 int Version(const std::string& runtime, const RuntimeArguments& arguments) {
-  auto status = RunProgram(runtime, arguments.passed, Output::kInherit);
+  auto status = RunProgram(runtime, arguments.passed);
   if (!status) Die(runtime, status.error());
   printf("lisafs-runtime %.*s\n", static_cast<int>(kVersion.size()), kVersion.data());
   return *status;
@@ -64,8 +71,7 @@ int Main(int argc, char** argv) {
   if (arguments->command == "restore") {
     Abandon(*arguments, "restore", "a container whose files lisafs serves cannot be restored from a checkpoint");
   }
-  bool sandboxed = arguments->command == "create" || arguments->command == "run" || arguments->command == "delete";
-  if (sandboxed && !arguments->id.empty() && !arguments->help && !arguments->version) {
+  if (NeedsSandbox(arguments->command) && !arguments->id.empty() && !arguments->help && !arguments->version) {
     HandOver(SiblingProgram("lisafs-runtime-sandbox"), {argv, argv + argc}, *arguments);
   }
   auto runtime = FindLowLevelRuntime(arguments->runtime);

@@ -7,6 +7,7 @@
 #include "sandbox/runtime_arguments.h"
 #include "sandbox/runtime_create.h"
 #include "sandbox/runtime_delete.h"
+#include "sandbox/runtime_pause.h"
 #include "sandbox/runtime_report.h"
 
 namespace lisafs {
@@ -27,9 +28,10 @@ int Main(int argc, char** argv) {
   auto runtime = FindLowLevelRuntime(arguments->runtime);
   if (!runtime) Abandon(*arguments, "low-level runtime " + arguments->runtime, runtime.error());
 
-  if (arguments->command == "delete") {
-    absl::StatusOr<int> status = DeleteContainer(*runtime, *arguments);
-    if (!status.ok()) Abandon(*arguments, what, std::string(status.status().message()));
+  if (arguments->command != "create" && arguments->command != "run") {
+    auto status = arguments->command == "delete" ? DeleteContainer(*runtime, *arguments)
+                                                 : PauseOrResumeContainer(*runtime, *arguments);
+    if (!status) Abandon(*arguments, *runtime, status.error());
     return *status;
   }
   if (absl::Status prepared = PrepareContainer(*arguments); !prepared.ok()) {

@@ -1,0 +1,30 @@
+#include "sandbox/runtime_pause.h"
+
+#include "base/program.h"
+#include "sandbox/cgroups.h"
+#include "sandbox/control_client.h"
+#include "sandbox/low_level_runtime.h"
+#include "sandbox/runtime_report.h"
+
+namespace lisafs {
+
+tl::expected<int, std::string> PauseOrResumeContainer(const std::string& runtime, const RuntimeArguments& arguments) {
+  // Without a sandbox, or a lisafsd that knows it, there is nothing to do but what was asked for.
+  absl::StatusOr<pid_t> plugin = ControlClient(arguments.socket).FindPlugin(arguments.id);
+  if (!plugin.ok() || *plugin <= 0) return RunProgram(runtime, arguments.passed);
+
+  if (arguments.command == "pause") LeaveCgroups(*plugin);
+  auto status = RunProgram(runtime, arguments.passed);
+  bool paused = arguments.command == "pause" && status && *status == kExitSuccess;
+  if (paused) return status;
+
+  std::vector<std::string> argv(arguments.passed.begin(), arguments.passed.begin() + arguments.globals);
+  auto state = ReadContainerState(runtime, argv, arguments.id);
+  if (!state || state->status != "running") return status;
+  if (auto moved = MoveToCgroupsOf(state->pid, *plugin); !moved) {
+    ReportError(arguments, arguments.command + " " + arguments.id, "moving lisafs-plugin back: " + moved.error());
+  }
+  return status;
+}
+
+}  // namespace lisafs
