@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
@@ -55,6 +56,14 @@ Options ParseOptions(int argc, char** argv) {
   return options;
 }
 
+// A sandbox takes three descriptors for as long as it lives, and with many mounts some hundreds while it is made.
+void RaiseFileLimit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 sigset_t StopSignals() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -90,6 +99,7 @@ absl::Status Serve(const Options& options) {
   sigwait(&signals, &signal);
   spdlog::info("stopping on signal {}", signal);
   listener->reset();
+  service.Stop();
   constexpr auto kCallPatience = std::chrono::seconds(2);
   server->Shutdown(std::chrono::system_clock::now() + kCallPatience);
   return absl::OkStatus();
@@ -109,6 +119,7 @@ int main(int argc, char** argv) {
   sigset_t signals = StopSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  RaiseFileLimit();
   absl::Status status = Serve(options);
   if (status.ok()) return kExitSuccess;
   PrintError("cannot serve", std::string(status.message()));

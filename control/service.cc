@@ -38,17 +38,6 @@ absl::Status FillStatistics(const Registry& registry, const std::string& id, Res
   return absl::OkStatus();
 }
 
-// Sleeps until `end`; false if the call was cancelled or its deadline passed meanwhile.
-bool SleepUntil(const ServerContext& context, steady_clock::time_point end) {
-  constexpr auto kBetweenQuestions = milliseconds(50);
-  while (!context.IsCancelled()) {
-    auto left = end - steady_clock::now();
-    if (left <= left.zero()) return true;
-    std::this_thread::sleep_for(std::min<steady_clock::duration>(left, kBetweenQuestions));
-  }
-  return false;
-}
-
 }  // namespace
 
 grpc::Status ControlService::CreateSandbox(ServerContext* context, const control::v1::CreateSandboxRequest* request,
@@ -124,7 +113,18 @@ grpc::Status ControlService::WatchStatistics(ServerContext* context, const contr
     if (!writer->Write(response)) break;
     next = std::max(next + milliseconds(interval), steady_clock::now());
   } while (SleepUntil(*context, next));
-  return grpc::Status::CANCELLED;
+  if (context->IsCancelled()) return grpc::Status::CANCELLED;
+  return {grpc::StatusCode::UNAVAILABLE, "lisafsd stops"};
+}
+
+bool ControlService::SleepUntil(const ServerContext& context, steady_clock::time_point end) const {
+  constexpr auto kBetweenQuestions = milliseconds(50);
+  while (!context.IsCancelled() && !stopping_) {
+    auto left = end - steady_clock::now();
+    if (left <= left.zero()) return true;
+    std::this_thread::sleep_for(std::min<steady_clock::duration>(left, kBetweenQuestions));
+  }
+  return false;
 }
 
 }  // namespace lisafs

@@ -1,6 +1,9 @@
 #ifndef LISAFS_CONTROL_SERVICE_H_
 #define LISAFS_CONTROL_SERVICE_H_
 
+#include <atomic>
+#include <chrono>
+
 #include "control/registry.h"
 #include "proto/lisafs/control/v1/control.grpc.pb.h"
 
@@ -11,6 +14,9 @@ class ControlService final : public control::v1::Control::Service {
  public:
   // `registry` must outlive the service.
   explicit ControlService(Registry& registry) : registry_(registry) {}
+
+  // Ends the calls that would go on for ever, before the server is shut down.
+  void Stop() { stopping_ = true; }
 
   grpc::Status CreateSandbox(grpc::ServerContext* context, const control::v1::CreateSandboxRequest* request,
                              control::v1::CreateSandboxResponse* response) override;
@@ -28,7 +34,11 @@ class ControlService final : public control::v1::Control::Service {
                                grpc::ServerWriter<control::v1::WatchStatisticsResponse>* writer) override;
 
  private:
+  // Sleeps until `end`; false if the call was cancelled, its deadline passed or the service stopped meanwhile.
+  bool SleepUntil(const grpc::ServerContext& context, std::chrono::steady_clock::time_point end) const;
+
   Registry& registry_;
+  std::atomic<bool> stopping_ = false;
 };
 
 }  // namespace lisafs

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <google/protobuf/util/message_differencer.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <sched.h>
@@ -528,7 +529,54 @@ TEST_F(ServiceTest, AWatchEndsWithItsSandboxOrItsClient) {
   request.clear_sandbox_id();
   reader = stub_->WatchStatistics(&open, request);
   ASSERT_TRUE(reader->Read(&response));
+  kill(daemon_, SIGTERM);
+  while (reader->Read(&response)) {
+  }
+  grpc::Status stopped = reader->Finish();
+  EXPECT_EQ(stopped.error_code(), StatusCode::UNAVAILABLE);
+  EXPECT_EQ(stopped.error_message(), "lisafsd stops");
   EXPECT_EQ(StopDaemon(SIGTERM), 0);
+}
+
+// Calls a method that there is no generated code for here, with a serialized request.
+std::string CallRaw(const std::shared_ptr<grpc::Channel>& channel, const std::string& method, std::string request) {
+  grpc::GenericStub stub(channel);
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  grpc::Slice slice(request);
+  auto call = stub.PrepareCall(&context, method, &queue);
+  auto await = [&queue] {
+    void* tag;
+    bool ok = false;
+    queue.Next(&tag, &ok);
+    return ok;
+  };
+  call->StartCall(nullptr);
+  await();
+  call->WriteLast(grpc::ByteBuffer(&slice, 1), {}, nullptr);
+  await();
+  grpc::ByteBuffer response;
+  call->Read(&response, nullptr);
+  std::string text;
+  if (await()) {
+    std::vector<grpc::Slice> slices;
+    response.Dump(&slices).ok();
+    for (const grpc::Slice& part : slices) text.append(reinterpret_cast<const char*>(part.begin()), part.size());
+  }
+  context.TryCancel();
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  await();
+  return text;
+}
+
+TEST_F(ServiceTest, StockClientsFindItsHealthAndItsDefinition) {
+  // HealthCheckResponse{status: SERVING}.
+  EXPECT_EQ(CallRaw(channel_, "/grpc.health.v1.Health/Check", ""), "\x08\x01");
+  // ServerReflectionRequest{list_services: ""}.
+  EXPECT_THAT(
+      CallRaw(channel_, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", std::string("\x3a\x00", 2)),
+      HasSubstr("lisafs.control.v1.Control"));
 }
 
 TEST_F(ServiceTest, ManySandboxesAtOnce) {
