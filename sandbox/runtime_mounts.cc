@@ -21,11 +21,23 @@ constexpr const char* kHostDirectories[] = {"/run/lisafs", kMountDirectory, "/ru
 // Mount points and a config.json, of which OciConfig limits the size.
 constexpr char kTmpfsOptions[] = "mode=0711,size=64m,nr_inodes=1k";
 
+// Makes a directory, or lets everybody pass through the one that is there: lisafsd makes /run/lisafs for its owner
+// alone. What is in it has modes of its own.
+absl::Status MakePassable(const char* directory) {
+  if (mkdir(directory, kPassOnly) == 0) return absl::OkStatus();
+  struct stat attributes;
+  if (errno != EEXIST || stat(directory, &attributes) != 0) return absl::ErrnoToStatus(errno, directory);
+  mode_t mode = attributes.st_mode & 07777;
+  if ((mode & kPassOnly) != kPassOnly && chmod(directory, mode | kPassOnly) != 0)
+    return absl::ErrnoToStatus(errno, directory);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status EnterMountNamespace() {
   for (const char* directory : kHostDirectories) {
-    if (mkdir(directory, kPassOnly) != 0 && errno != EEXIST) return absl::ErrnoToStatus(errno, directory);
+    if (absl::Status made = MakePassable(directory); !made.ok()) return made;
   }
   if (unshare(CLONE_NEWNS) != 0) return absl::ErrnoToStatus(errno, "a mount namespace of its own");
   if (mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) {
