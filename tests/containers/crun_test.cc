@@ -43,8 +43,7 @@ TEST_F(Crun, RunsAScript) {
   Bundle bundle = BusyboxBundle("bundle");
   bundle.AddBind(Path("data"), "/data");
   bundle.AddBind(Path("file"), "/etc/file", {"ro"});
-  bundle.SetScript(
-      "cat /etc/file; echo x > /etc/file; echo written > /data/out; cat /proc/self/mountinfo; exit 6");
+  bundle.SetScript("cat /etc/file; echo x > /etc/file; echo written > /data/out; cat /proc/self/mountinfo; exit 6");
   bundle.Write();
   Ran ran = Runtime({"run", "--bundle", bundle.path(), Id("crun")});
   EXPECT_EQ(ran.status, 6) << ran;

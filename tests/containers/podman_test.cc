@@ -55,9 +55,8 @@ class Podman : public Host {
 TEST_F(Podman, RunsWithAVolume) {
   MakeDirectory(Path("volume"));
   WriteFile(Path("volume/in"), "from the host\n");
-  Ran ran = RunImage(
-      {"--rm", "--volume", Path("volume") + ":/volume"},
-      {"sh", "-c", "cat /volume/in; echo from the container > /volume/out; cat /proc/self/mountinfo"});
+  Ran ran = RunImage({"--rm", "--volume", Path("volume") + ":/volume"},
+                     {"sh", "-c", "cat /volume/in; echo from the container > /volume/out; cat /proc/self/mountinfo"});
   ASSERT_TRUE(ran.ok()) << ran;
   EXPECT_THAT(ran.out, HasSubstr("from the host\n"));
   if (!PlainRuntime()) {
