@@ -135,6 +135,28 @@ TEST_F(Shell, MakesMountPointsThatTheImageLacks) {
   EXPECT_EQ(ran.out, "datasingle");
 }
 
+TEST_F(Shell, UserNamespaceMapsOwners) {
+  Bundle bundle = BusyboxBundle("bundle");
+  ASSERT_TRUE(RunProgram({"chown", "-R", "-h", "100000:100000", bundle.rootfs()}).ok());
+  ASSERT_EQ(chmod(Path("").c_str(), 0711), 0);  // So that somebody else can reach the root.
+  WriteFile(bundle.rootfs() + "/hosts", "the host's", 0600);
+  auto& config = bundle.config()["linux"];
+  config["namespaces"].push_back({{"type", "user"}});
+  for (const char* mappings : {"uidMappings", "gidMappings"}) {
+    config[mappings] = {{{"containerID", 0}, {"hostID", 100000}, {"size", 65536}}};
+  }
+  bundle.SetScript(
+      "id -u; stat -c %u:%g /etc /hosts; cat /hosts; echo mine > /tmp/mine; chown 5:6 /tmp/mine; stat -c %u:%g "
+      "/tmp/mine");
+  Ran ran = RunContainer(bundle, Id("userns"));
+  EXPECT_EQ(ran.out, "0\n0:0\n65534:65534\n5:6\n") << ran;
+  EXPECT_THAT(ran.err, HasSubstr("/hosts': Permission denied"));
+  struct stat mine;
+  ASSERT_EQ(stat((bundle.rootfs() + "/tmp/mine").c_str(), &mine), 0);
+  EXPECT_EQ(mine.st_uid, 100005u);
+  EXPECT_EQ(mine.st_gid, 100006u);
+}
+
 TEST_F(Shell, FollowsLinksOnlyInsideItsRoot) {
   WriteFile(Path("outside"), "outside");
   Bundle bundle = BusyboxBundle("bundle");
