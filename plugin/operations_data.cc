@@ -67,7 +67,7 @@ Status Operations::FSync(Call&, const fuse_fsync_in& in, Reply&) {
   return {};
 }
 
-Status Operations::FAllocate(Call& call, const fuse_fallocate_in& in, Reply&) {
+Status Operations::FAllocate(Call& call, const fuse_fallocate_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(auto handle, handles_.Find(in.fh));
   bool set_id = handle->node->mode() & (S_ISUID | S_ISGID);
   if (handle->host && !set_id) {
@@ -79,7 +79,7 @@ Status Operations::FAllocate(Call& call, const fuse_fallocate_in& in, Reply&) {
   // Unlike a write, this does not say whether the caller may leave set-id bits: root may.
   if (set_id && call.header.uid != 0) {
     LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(handle->node));
-    return DropSetId(node);
+    return DropSetId(node, reply);
   }
   return {};
 }
