@@ -85,5 +85,15 @@ TEST_F(Exercise, GivesTheSameInParallel) {
   }
 }
 
+// Some make a file that others remove at the same time: an open that may create finds or makes one.
+TEST_F(Exercise, CreationNeverFindsNothing) {
+  Bundle bundle = BusyboxBundle("bundle");
+  std::filesystem::copy_file(DataFile("tests/containers/probe"), bundle.rootfs() + "/bin/probe");
+  bundle.SetScript("for i in 1 2 3 4; do probe create /tmp/file 2000 & done; wait");
+  Ran ran = RunContainer(bundle, Id("create"));
+  EXPECT_TRUE(ran.ok()) << ran;
+  EXPECT_EQ(ran.out, "");
+}
+
 }  // namespace
 }  // namespace lisafs::tests

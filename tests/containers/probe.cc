@@ -4,7 +4,9 @@
 //   probe mmap-write FILE TEXT  writes TEXT to the start of FILE through a shared mapping, and stays until input ends
 //   probe mmap-wait FILE TEXT   waits until a shared mapping of FILE begins with TEXT; 10 s at most
 //   probe mmap-add FILE N       adds 1 to the number at the start of FILE, N times, atomically in a shared mapping
+//   probe create FILE N         opens FILE, making it if need be, and removes it, N times; prints each open that failed
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +39,20 @@ int WaitForText(const char* memory, const char* text) {
   return 1;
 }
 
+int CreateAndRemove(const char* path, int times) {
+  int failed = 0;
+  for (int i = 0; i < times; i++) {
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) {
+      printf("%s: %s\n", path, strerror(errno));
+      failed++;
+    }
+    close(fd);
+    unlink(path);  // Others remove it too.
+  }
+  return failed == 0 ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -46,6 +62,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (argc != 4) return 2;
+  if (strcmp(what, "create") == 0) return CreateAndRemove(argv[2], atoi(argv[3]));
   char* memory = MapShared(argv[2]);
   if (strcmp(what, "mmap-write") == 0) {
     memcpy(memory, argv[3], strlen(argv[3]));
