@@ -23,7 +23,8 @@ class Failure : public Host {
     Host::SetUp();
   }
 
-  // Its shell says again and again what it finds in /data/file, without starting a program.
+  // Its shell says again and again what it finds in /data/file. It starts no program, and has its own in memory whole:
+  // a page of it that could not be read would kill it.
   Bundle ReaderBundle() {
     MakeDirectory(Path("data"));
     WriteFile(Path("data/file"), "content\n");
@@ -31,7 +32,7 @@ class Failure : public Host {
     bundle.AddBind(Path("data"), "/data");
     // The file is never in the cache: it is new each time.
     bundle.SetScript(
-        "n=0; while :; do n=$((n + 1)); "
+        "cat /bin/busybox > /dev/null; n=0; while :; do n=$((n + 1)); "
         "if echo $n > /data/new$n && read line < /data/file; then echo $line; fi; done 2>&1");
     return bundle;
   }
@@ -128,6 +129,8 @@ TEST_F(Failure, DeleteWorksWithoutLisafsd) {
   KillDaemon();
   Ran deleted = container.Delete();
   EXPECT_TRUE(deleted.ok()) << deleted;
+  // One has been started to do that, since the sandbox was known.
+  StopDaemons();
   EXPECT_TRUE(Eventually(seconds(5), [] { return Descendants().empty(); }));
   StartDaemon();
   EXPECT_TRUE(Sandboxes().empty());

@@ -125,6 +125,19 @@ void Host::KillDaemon() {
   daemon_.reset();
 }
 
+std::vector<pid_t> Host::Daemons() {
+  std::vector<pid_t> found;
+  for (const Descendant& descendant : Descendants()) {
+    if (descendant.name == "lisafsd") found.push_back(descendant.pid);
+  }
+  return found;
+}
+
+void Host::StopDaemons() {
+  for (pid_t pid : Daemons()) kill(pid, SIGTERM);
+  EXPECT_TRUE(Eventually(seconds(5), [] { return Daemons().empty(); }));
+}
+
 std::string Host::Id(std::string_view name) const {
   return "lisafs-test-" + std::to_string(getpid()) + "-" + std::string(name);
 }

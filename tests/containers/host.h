@@ -38,6 +38,9 @@ class Host : public testing::Test {
   // lisafsd is running when a test begins.
   void StartDaemon();
   void KillDaemon();
+  // All that run, whoever started them: lisafs-runtime starts one when there is none.
+  static std::vector<pid_t> Daemons();
+  static void StopDaemons();
 
   // An id that no other container on the machine has.
   std::string Id(std::string_view name) const;
