@@ -42,8 +42,19 @@ FakeClient::FilePtr FakeClient::Add(std::string_view path, uint16_t mode) {
 }
 
 void FakeClient::CloseLater(Fdid fd) {
+  std::lock_guard lock(mutex_);
   control_fds.erase(fd);
   open_fds.erase(fd);
+}
+
+void FakeClient::FlushClosed() {
+  std::lock_guard lock(mutex_);
+  ++flushes;
+}
+
+size_t FakeClient::control_fd_count() {
+  std::lock_guard lock(mutex_);
+  return control_fds.size();
 }
 
 Fdid FakeClient::NewControlFd(const FilePtr& file) {
@@ -66,8 +77,9 @@ Result<FakeClient::FilePtr> FakeClient::Child(Fdid directory, std::string_view n
 }
 
 Status FakeClient::Exchange(const Request& request, OnResponse on_response, Donations* donated) {
-  ++calls[request.mid];
   if (on_call) on_call(request.mid);
+  std::lock_guard lock(mutex_);
+  ++calls[request.mid];
   if (!is_connected) return Fail(ECONNRESET);
   if (auto failing = fail_with.find(request.mid); failing != fail_with.end()) return Fail(failing->second);
   std::vector<std::byte> buffer(64 << 10);

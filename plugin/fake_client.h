@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <string_view>
@@ -14,7 +15,7 @@
 namespace lisafs {
 
 // A client whose server is a few files in memory. What tests need to see and to arrange is public: files appear, vanish
-// and change places as if the host had done it. For one thread.
+// and change places as if the host had done it. Several threads may call it, but not while a test arranges things.
 class FakeClient : public Client {
  public:
   struct File {
@@ -38,7 +39,10 @@ class FakeClient : public Client {
   bool connected() const override { return is_connected; }
   size_t channels() const override { return 0; }
   void CloseLater(Fdid fd) override;
-  void FlushClosed() override { ++flushes; }
+  void FlushClosed() override;
+
+  // For tests that look while others call.
+  size_t control_fd_count();
 
   FilePtr tree;
   std::map<Fdid, FilePtr> control_fds;
@@ -50,7 +54,7 @@ class FakeClient : public Client {
   Fd donate;                         // Goes with the next open.
   CreateCommon created;              // What the last creation said.
   std::map<Mid, int> fail_with;      // An errno for every call of a message.
-  std::function<void(Mid)> on_call;  // Before each call.
+  std::function<void(Mid)> on_call;  // Before each call, by its thread.
 
  protected:
   Status Exchange(const Request& request, OnResponse on_response, Donations* donated) override;
@@ -67,6 +71,7 @@ class FakeClient : public Client {
   Status ServeXattr(const Request& request, Writer& writer);
   Result<Inode> Create(const CreateCommon& common, std::string_view name);
 
+  std::mutex mutex_;
   Inode root_inode_;
   Fdid next_fd_ = 1;
   uint64_t next_ino_ = 100;

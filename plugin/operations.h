@@ -112,9 +112,6 @@ class Operations {
   // Removes the set-id bits that a change by an unprivileged process removes.
   Status DropSetId(const Pinned& node, Reply& reply);
 
-  // Makes and opens a file, or opens the one that is there; false if that one was gone when it was to be opened.
-  Result<bool> TryCreate(const Pinned& directory, std::string_view name, const fuse_in_header& header,
-                         const fuse_create_in& in, Reply& reply);
   // Counts the kernel's lookup of a child and fills its entry in.
   void AddEntry(const Pinned& directory, std::string_view name, const Inode& child, fuse_entry_out& entry,
                 Reply& reply);
@@ -125,7 +122,10 @@ class Operations {
   CreateCommon Creation(const Pinned& directory, const fuse_in_header& header, uint32_t mode) const;
   // Opens the node's file with O_ACCMODE's bits and O_TRUNC of `flags`.
   Result<std::shared_ptr<Handle>> OpenNode(const Pinned& node, uint32_t flags);
-  void AddHandle(std::shared_ptr<Handle> handle, fuse_open_out& open, Reply& reply);
+  // Whether the open file's content is what the kernel was last told of.
+  bool IsUnchanged(const Handle& handle);
+  // `keep_cache`: what the kernel has cached of the file is still right.
+  void AddHandle(std::shared_ptr<Handle> handle, bool keep_cache, fuse_open_out& open, Reply& reply);
 
   Status Remove(Call& call, uint32_t flags);
   Status RenameChild(Call& call, uint64_t new_directory, uint32_t flags);

@@ -50,7 +50,7 @@ Status Operations::OpenDir(Call& call, const fuse_open_in&, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(call.header.nodeid));
   LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(node, O_RDONLY));
   handle->listing.emplace(client_, handle->fd);
-  AddHandle(std::move(handle), reply.Append<fuse_open_out>(), reply);
+  AddHandle(std::move(handle), true, reply.Append<fuse_open_out>(), reply);
   return {};
 }
 

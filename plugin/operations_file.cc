@@ -12,65 +12,44 @@ namespace {
 // exclusive creation is one here anyhow.
 constexpr uint32_t kHostFlags = O_ACCMODE | O_TRUNC;
 
-// How often a file that others make and remove at the same time may slip away before that is an error.
-constexpr int kCreateTries = 100;
-
-// Whether the host's file is still what the kernel was last told, as far as that can be said without the server.
-bool IsUnchanged(const Handle& handle) {
-  struct stat now;
-  return handle.host && fstat(handle.host.get(), &now) == 0 &&
-         handle.node->ContentIs(static_cast<uint64_t>(now.st_size), now.st_mtim.tv_sec, now.st_mtim.tv_nsec);
-}
-
 }  // namespace
 
 Status Operations::Open(Call& call, const fuse_open_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(call.header.nodeid));
   LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(node, in.flags));
   if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) LISAFS_RETURN_IF_ERROR(DropSetId(node, reply));
-  AddHandle(std::move(handle), reply.Append<fuse_open_out>(), reply);
+  const bool keep_cache = IsUnchanged(*handle);
+  AddHandle(std::move(handle), keep_cache, reply.Append<fuse_open_out>(), reply);
   return {};
 }
 
 Status Operations::Create(Call& call, const fuse_create_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(std::string_view name, call.arguments.TakeName());
   LISAFS_ASSIGN_OR_RETURN(Pinned directory, nodes_.Pin(call.header.nodeid));
-  for (int tries = 0; tries < kCreateTries; ++tries) {
-    LISAFS_ASSIGN_OR_RETURN(bool done, TryCreate(directory, name, call.header, in, reply));
-    if (done) return {};
-    TakeBack(reply);
-  }
-  return Fail(ESTALE);
-}
-
-Result<bool> Operations::TryCreate(const Pinned& directory, std::string_view name, const fuse_in_header& header,
-                                   const fuse_create_in& in, Reply& reply) {
   auto& entry = reply.Append<fuse_entry_out>();
   auto& open = reply.Append<fuse_open_out>();
 
   Donations donated;
   auto created = client_.Call<Mid::kOpenCreateAt>(
-      {.common = Creation(directory, header, in.mode), .flags = in.flags & kHostFlags, .name = name}, &donated);
+      {.common = Creation(directory, call.header, in.mode), .flags = in.flags & kHostFlags, .name = name}, &donated);
   if (created) {
     AddEntry(directory, name, created->child, entry, reply);
     LISAFS_ASSIGN_OR_RETURN(NodeRef node, nodes_.Find(entry.nodeid));
-    AddHandle(std::make_shared<Handle>(client_, std::move(node), created->open_fd, donated.Take(0)), open, reply);
-    return true;
+    AddHandle(std::make_shared<Handle>(client_, std::move(node), created->open_fd, donated.Take(0)), true, open, reply);
+    return {};
   }
   if (created.error() != Errno(EEXIST) || (in.flags & O_EXCL)) return Fail(created.error());
 
-  // Somebody made one since the kernel looked. It may be removed again before it is open.
-  auto gone = [](Errno error) { return error == Errno(ENOENT) || error == Errno(ESTALE); };
-  auto stat = StatChild(directory, name);
-  if (!stat) return gone(stat.error()) ? Result<bool>(false) : Fail(stat.error());
-  if (!S_ISREG(stat->mode)) return Fail(ESTALE);  // The kernel looks again and sees a link or a directory.
-  AddEntry(directory, name, Inode{.stat = *stat}, entry, reply);
-  auto node = nodes_.Pin(entry.nodeid);
-  if (!node) return gone(node.error()) ? Result<bool>(false) : Fail(node.error());
-  LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(*node, in.flags));
-  if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) LISAFS_RETURN_IF_ERROR(DropSetId(*node, reply));
-  AddHandle(std::move(handle), open, reply);
-  return true;
+  // The host made one since the kernel looked.
+  LISAFS_ASSIGN_OR_RETURN(Statx stat, StatChild(directory, name));
+  if (!S_ISREG(stat.mode)) return Fail(ESTALE);  // The kernel looks again and sees a link or a directory.
+  AddEntry(directory, name, Inode{.stat = stat}, entry, reply);
+  LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(entry.nodeid));
+  LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(node, in.flags));
+  if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) LISAFS_RETURN_IF_ERROR(DropSetId(node, reply));
+  const bool keep_cache = IsUnchanged(*handle);
+  AddHandle(std::move(handle), keep_cache, open, reply);
+  return {};
 }
 
 Status Operations::Release(Call&, const fuse_release_in& in, Reply&) {
@@ -91,12 +70,22 @@ Result<std::shared_ptr<Handle>> Operations::OpenNode(const Pinned& node, uint32_
   return std::make_shared<Handle>(client_, nodes_.Share(node.node()), opened.open_fd, donated.Take(0));
 }
 
-void Operations::AddHandle(std::shared_ptr<Handle> handle, fuse_open_out& open, Reply& reply) {
-  // Who opens a file sees what it is now: what the kernel has in its caches stays if it is that. While the file is
-  // open, the kernel drops pages when it learns of another size or time of change.
-  if (IsUnchanged(*handle)) {
+bool Operations::IsUnchanged(const Handle& handle) {
+  if (handle.host) {
+    struct stat now;
+    return fstat(handle.host.get(), &now) == 0 &&
+           handle.node->ContentIs(static_cast<uint64_t>(now.st_size), now.st_mtim.tv_sec, now.st_mtim.tv_nsec);
+  }
+  auto now = client_.Call<Mid::kFStat>({handle.fd});
+  return now && handle.node->ContentIs(now->stat.size, now->stat.mtime.sec, now->stat.mtime.nsec);
+}
+
+// Who opens a file sees what it is now. While it is open, the kernel drops pages when it learns of another size or time
+// of change.
+void Operations::AddHandle(std::shared_ptr<Handle> handle, bool keep_cache, fuse_open_out& open, Reply& reply) {
+  if (keep_cache) {
     open.open_flags = FOPEN_KEEP_CACHE;
-  } else if (S_ISREG(handle->node->identity().type)) {
+  } else {
     reply.changed = handle->node->id();
   }
   open.fh = handles_.Add(std::move(handle));

@@ -90,6 +90,12 @@ TEST_F(FileTest, CachedPagesStayWhileTheFileIsUnchanged) {
   LookUp(kRoot, "a");
   EXPECT_EQ(Ask(FUSE_OPEN, a, fuse_open_in{}).As<fuse_open_out>().open_flags, unsigned{FOPEN_KEEP_CACHE});
   EXPECT_EQ(reply.changed, 0u);
+  // The same without a descriptor, at the price of a request.
+  EXPECT_EQ(Ask(FUSE_OPEN, a, fuse_open_in{}).As<fuse_open_out>().open_flags, unsigned{FOPEN_KEEP_CACHE});
+  file->content += "!";
+  EXPECT_EQ(Ask(FUSE_OPEN, a, fuse_open_in{}).As<fuse_open_out>().open_flags, 0u);
+  EXPECT_EQ(reply.changed, a);
+  file->content.pop_back();
   Donate("changed by the host");
   EXPECT_EQ(Ask(FUSE_OPEN, a, fuse_open_in{}).As<fuse_open_out>().open_flags, 0u);
   EXPECT_EQ(reply.changed, a);

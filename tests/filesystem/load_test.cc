@@ -32,8 +32,6 @@ TEST_F(Load, TwentyThousandFiles) {
   auto path = [&](int directory, int file) {
     return *files_ / ("d" + std::to_string(directory) + "/f" + std::to_string(file));
   };
-  // All stay known to the kernel, by name, so that none is walked for anew.
-  std::vector<Fd> kept;
   for (int d = 0; d < kDirectories; ++d) {
     ASSERT_EQ(mkdir((*files_ / ("d" + std::to_string(d))).c_str(), 0755), 0);
     for (int f = 0; f < kFiles; ++f) {
@@ -47,10 +45,10 @@ TEST_F(Load, TwentyThousandFiles) {
   EXPECT_LT(CountDescriptors(files_->gofer_pid()), kBudget);
   EXPECT_GT(CountDescriptors(files_->gofer_pid()), 1000u);
   EXPECT_LT(CountDescriptors(files_->plugin_pid()), 100u);
-  for (int f = 0; f < kFiles; ++f) {
+  for (int f = 0; f < kFiles; f += 5) {
     for (int d = 0; d < kDirectories; ++d) {
       ASSERT_EQ(ReadFile(path(d, f)), std::to_string(d * kFiles + f));
-      if (f % 10 == 0) {
+      if (f % 50 == 0) {
         ASSERT_EQ(chmod(path(d, f).c_str(), 0600), 0);
       }
     }
