@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <exception>
 #include <functional>
 
 #include "base/program.h"
@@ -141,12 +142,7 @@ Command ParseCommand(int argc, char** argv, Options& options) {
   return command;
 }
 
-}  // namespace
-}  // namespace lisafs
-
-int main(int argc, char** argv) {
-  using namespace lisafs;
-  SetProgramName("lisafsctl");
+int Main(int argc, char** argv) {
   Options options;
   Command command = ParseCommand(argc, argv, options);
   auto stub = v1::Control::NewStub(grpc::CreateChannel("unix:" + options.socket, grpc::InsecureChannelCredentials()));
@@ -157,4 +153,16 @@ int main(int argc, char** argv) {
   }
   // The message names what it is about: "sandbox web: no such sandbox".
   Die("lisafsd", status.error_message());
+}
+
+}  // namespace
+}  // namespace lisafs
+
+int main(int argc, char** argv) {
+  lisafs::SetProgramName("lisafsctl");
+  try {
+    return lisafs::Main(argc, argv);
+  } catch (const std::exception& error) {
+    lisafs::Die("unexpected", error.what());
+  }
 }

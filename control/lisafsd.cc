@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
+#include <exception>
 #include <filesystem>
 
 #include "base/program.h"
@@ -105,12 +106,7 @@ absl::Status Serve(const Options& options) {
   return absl::OkStatus();
 }
 
-}  // namespace
-}  // namespace lisafs
-
-int main(int argc, char** argv) {
-  using namespace lisafs;
-  SetProgramName("lisafsd");
+int Main(int argc, char** argv) {
   Options options = ParseOptions(argc, argv);
   spdlog::set_default_logger(
       std::make_shared<spdlog::logger>("lisafsd", std::make_shared<spdlog::sinks::stderr_sink_mt>()));
@@ -124,4 +120,16 @@ int main(int argc, char** argv) {
   if (status.ok()) return kExitSuccess;
   PrintError("cannot serve", std::string(status.message()));
   return kExitFailure;
+}
+
+}  // namespace
+}  // namespace lisafs
+
+int main(int argc, char** argv) {
+  lisafs::SetProgramName("lisafsd");
+  try {
+    return lisafs::Main(argc, argv);
+  } catch (const std::exception& error) {
+    lisafs::Die("unexpected", error.what());
+  }
 }
