@@ -6,7 +6,9 @@
 namespace lisafs {
 
 Identity Identity::Of(const Statx& stat) {
-  bool born = stat.mask & STATX_BTIME;
+  // An overlay gives a file another time of birth when it copies it up to be changed. It is known by a device that has
+  // no driver, as are the file systems that count their numbers up and use none twice.
+  bool born = (stat.mask & STATX_BTIME) && stat.dev_major != 0;
   return {.ino = stat.ino,
           .dev_major = stat.dev_major,
           .dev_minor = stat.dev_minor,

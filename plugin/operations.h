@@ -112,6 +112,9 @@ class Operations {
   // Removes the set-id bits that a change by an unprivileged process removes.
   Status DropSetId(const Pinned& node, Reply& reply);
 
+  // Makes and opens a file, or opens the one that is there; false if that one was gone when it was to be opened.
+  Result<bool> TryCreate(const Pinned& directory, std::string_view name, const fuse_in_header& header,
+                         const fuse_create_in& in, Reply& reply);
   // Counts the kernel's lookup of a child and fills its entry in.
   void AddEntry(const Pinned& directory, std::string_view name, const Inode& child, fuse_entry_out& entry,
                 Reply& reply);

@@ -67,14 +67,20 @@ Status Operations::FSync(Call&, const fuse_fsync_in& in, Reply&) {
   return {};
 }
 
-Status Operations::FAllocate(Call&, const fuse_fallocate_in& in, Reply&) {
+Status Operations::FAllocate(Call& call, const fuse_fallocate_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(auto handle, handles_.Find(in.fh));
-  if (handle->host) {
+  bool set_id = handle->node->mode() & (S_ISUID | S_ISGID);
+  if (handle->host && !set_id) {
     return Done(fallocate(handle->host.get(), static_cast<int>(in.mode), static_cast<off_t>(in.offset),
                           static_cast<off_t>(in.length)));
   }
   LISAFS_RETURN_IF_ERROR(
       client_.Call<Mid::kFAllocate>({.fd = handle->fd, .mode = in.mode, .offset = in.offset, .length = in.length}));
+  // Unlike a write, this does not say whether the caller may leave set-id bits: root may.
+  if (set_id && call.header.uid != 0) {
+    LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(handle->node));
+    return DropSetId(node, reply);
+  }
   return {};
 }
 

@@ -12,6 +12,9 @@ namespace {
 // exclusive creation is one here anyhow.
 constexpr uint32_t kHostFlags = O_ACCMODE | O_TRUNC;
 
+// How often a file that others make and remove at the same time may slip away before that is an error.
+constexpr int kCreateTries = 100;
+
 }  // namespace
 
 Status Operations::Open(Call& call, const fuse_open_in& in, Reply& reply) {
@@ -26,30 +29,43 @@ Status Operations::Open(Call& call, const fuse_open_in& in, Reply& reply) {
 Status Operations::Create(Call& call, const fuse_create_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(std::string_view name, call.arguments.TakeName());
   LISAFS_ASSIGN_OR_RETURN(Pinned directory, nodes_.Pin(call.header.nodeid));
+  for (int tries = 0; tries < kCreateTries; ++tries) {
+    LISAFS_ASSIGN_OR_RETURN(bool done, TryCreate(directory, name, call.header, in, reply));
+    if (done) return {};
+    TakeBack(reply);
+  }
+  return Fail(ESTALE);
+}
+
+Result<bool> Operations::TryCreate(const Pinned& directory, std::string_view name, const fuse_in_header& header,
+                                   const fuse_create_in& in, Reply& reply) {
   auto& entry = reply.Append<fuse_entry_out>();
   auto& open = reply.Append<fuse_open_out>();
 
   Donations donated;
   auto created = client_.Call<Mid::kOpenCreateAt>(
-      {.common = Creation(directory, call.header, in.mode), .flags = in.flags & kHostFlags, .name = name}, &donated);
+      {.common = Creation(directory, header, in.mode), .flags = in.flags & kHostFlags, .name = name}, &donated);
   if (created) {
     AddEntry(directory, name, created->child, entry, reply);
     LISAFS_ASSIGN_OR_RETURN(NodeRef node, nodes_.Find(entry.nodeid));
     AddHandle(std::make_shared<Handle>(client_, std::move(node), created->open_fd, donated.Take(0)), true, open, reply);
-    return {};
+    return true;
   }
   if (created.error() != Errno(EEXIST) || (in.flags & O_EXCL)) return Fail(created.error());
 
-  // The host made one since the kernel looked.
-  LISAFS_ASSIGN_OR_RETURN(Statx stat, StatChild(directory, name));
-  if (!S_ISREG(stat.mode)) return Fail(ESTALE);  // The kernel looks again and sees a link or a directory.
-  AddEntry(directory, name, Inode{.stat = stat}, entry, reply);
-  LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(entry.nodeid));
-  LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(node, in.flags));
-  if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) LISAFS_RETURN_IF_ERROR(DropSetId(node, reply));
+  // Somebody made one since the kernel looked. It may be removed again before it is open.
+  auto gone = [](Errno error) { return error == Errno(ENOENT) || error == Errno(ESTALE); };
+  auto stat = StatChild(directory, name);
+  if (!stat) return gone(stat.error()) ? Result<bool>(false) : Fail(stat.error());
+  if (!S_ISREG(stat->mode)) return Fail(ESTALE);  // The kernel looks again and sees a link or a directory.
+  AddEntry(directory, name, Inode{.stat = *stat}, entry, reply);
+  auto node = nodes_.Pin(entry.nodeid);
+  if (!node) return gone(node.error()) ? Result<bool>(false) : Fail(node.error());
+  LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(*node, in.flags));
+  if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) LISAFS_RETURN_IF_ERROR(DropSetId(*node, reply));
   const bool keep_cache = IsUnchanged(*handle);
   AddHandle(std::move(handle), keep_cache, open, reply);
-  return {};
+  return true;
 }
 
 Status Operations::Release(Call&, const fuse_release_in& in, Reply&) {

@@ -18,8 +18,8 @@ constexpr char kRunDirectory[] = "/run/lisafs";
 bool EnterPrivateHost() {
   if (unshare(CLONE_NEWNS) != 0) return false;
   if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return false;
-  mkdir(kRunDirectory, 0700);
-  if (mount("tmpfs", kRunDirectory, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700") != 0) return false;
+  mkdir(kRunDirectory, 0711);
+  if (mount("tmpfs", kRunDirectory, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0711") != 0) return false;
   return mount(nullptr, "/", nullptr, MS_REC | MS_SHARED, nullptr) == 0;
 }
 

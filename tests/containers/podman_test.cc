@@ -1,0 +1,108 @@
+// Podman with lisafs-runtime as its runtime.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/containers/host.h"
+
+namespace lisafs::tests {
+namespace {
+
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+class Podman : public Host {
+ protected:
+  void SetUp() override {
+    Host::SetUp();
+    if (IsSkipped()) return;
+    if (!RunProgram({"podman", "--version"}).ok()) GTEST_SKIP() << "podman is not installed";
+    // An image, without a registry: a tar of a root.
+    MakeBusyboxRoot(Path("image"));
+    ASSERT_TRUE(RunProgram({"tar", "-C", Path("image"), "-cf", Path("image.tar"), "."}).ok());
+    Ran imported = Command({"import", Path("image.tar"), "busybox"});
+    ASSERT_TRUE(imported.ok()) << imported;
+  }
+  void TearDown() override {
+    if (!IsSkipped()) Command({"system", "reset", "--force"});
+    Host::TearDown();
+  }
+
+  Ran Command(const std::vector<std::string>& arguments) {
+    std::vector<std::string> argv = {
+        "podman",           "--root", Path("storage"),    "--runroot", Path("run"),        "--tmpdir", Path("tmp"),
+        "--storage-driver", "vfs",    "--cgroup-manager", "cgroupfs",  "--events-backend", "file"};
+    if (auto plain = PlainRuntime()) {
+      argv.insert(argv.end(), {"--runtime", *plain});
+    } else {
+      argv.insert(argv.end(), {"--runtime", Program("lisafs-runtime"), "--runtime-flag", "lisafsd=" + socket()});
+    }
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
+    return RunProgram(argv);
+  }
+
+  // `podman run` with what this kind of machine asks for.
+  Ran RunImage(const std::vector<std::string>& options, const std::vector<std::string>& command) {
+    std::vector<std::string> arguments = {"run",      "--network",      "none", "--ulimit", "nofile=1024:1024",
+                                          "--ulimit", "nproc=4096:4096"};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    arguments.push_back("busybox");
+    arguments.insert(arguments.end(), command.begin(), command.end());
+    return Command(arguments);
+  }
+};
+
+TEST_F(Podman, RunsWithAVolume) {
+  MakeDirectory(Path("volume"));
+  WriteFile(Path("volume/in"), "from the host\n");
+  Ran ran = RunImage({"--rm", "--volume", Path("volume") + ":/volume"},
+                     {"sh", "-c", "cat /volume/in; echo from the container > /volume/out; cat /proc/self/mountinfo"});
+  ASSERT_TRUE(ran.ok()) << ran;
+  EXPECT_THAT(ran.out, HasSubstr("from the host\n"));
+  if (!PlainRuntime()) {
+    EXPECT_THAT(ran.out, HasSubstr(" - fuse.lisafs lisafs "));
+  }
+  EXPECT_EQ(ReadFile(Path("volume/out")), "from the container\n");
+  EXPECT_EQ(Command({"ps", "--all", "--quiet"}).out, "");
+}
+
+TEST_F(Podman, GivesTheStatusOfTheContainer) {
+  Ran ran = RunImage({"--rm"}, {"sh", "-c", "echo trouble >&2; exit 9"});
+  EXPECT_EQ(ran.status, 9) << ran;
+  EXPECT_THAT(ran.err, HasSubstr("trouble\n"));
+}
+
+TEST_F(Podman, ReadOnlyVolumeAndRoot) {
+  MakeDirectory(Path("volume"));
+  Ran ran = RunImage({"--rm", "--read-only", "--volume", Path("volume") + ":/volume:ro,noexec"},
+                     {"sh", "-c", "echo x > /volume/new; echo x > /etc/new; hostname"});
+  EXPECT_THAT(ran.err, HasSubstr("/volume/new: Read-only file system"));
+  EXPECT_THAT(ran.err, HasSubstr("/etc/new: Read-only file system"));
+  EXPECT_TRUE(ListDirectory(Path("volume")).empty());
+}
+
+TEST_F(Podman, ExecStopAndRemove) {
+  Ran started = RunImage({"--detach", "--name", "worker", "--stop-timeout", "1"},
+                         {"sh", "-c", "trap 'echo stopping; exit 3' TERM; echo up; while :; do sleep 0.1; done"});
+  ASSERT_TRUE(started.ok()) << started;
+  EXPECT_TRUE(Eventually(seconds(10), [&] { return Command({"logs", "worker"}).out == "up\n"; }));
+  Ran executed = Command({"exec", "worker", "sh", "-c", "echo made > /made; cat /made; exit 4"});
+  EXPECT_EQ(executed.status, 4) << executed;
+  EXPECT_EQ(executed.out, "made\n");
+  EXPECT_TRUE(Command({"pause", "worker"}).ok());
+  EXPECT_TRUE(Command({"unpause", "worker"}).ok());
+  Ran stopped = Command({"stop", "--time", "10", "worker"});
+  EXPECT_TRUE(stopped.ok()) << stopped;
+  EXPECT_EQ(Command({"logs", "worker"}).out, "up\nstopping\n");
+  EXPECT_EQ(Command({"inspect", "--format", "{{.State.ExitCode}}", "worker"}).out, "3\n");
+
+  // It starts again with what it wrote.
+  Ran again = Command({"start", "worker"});
+  ASSERT_TRUE(again.ok()) << again;
+  EXPECT_EQ(Command({"exec", "worker", "cat", "/made"}).out, "made\n");
+  Ran removed = Command({"rm", "--force", "--time", "1", "worker"});
+  EXPECT_TRUE(removed.ok()) << removed;
+}
+
+}  // namespace
+}  // namespace lisafs::tests

@@ -1,0 +1,79 @@
+// What a container runs to see what no shell command shows. Linked statically: it runs on any root.
+//
+//   probe euid                  prints the effective user id
+//   probe mmap-write FILE TEXT  writes TEXT to the start of FILE through a shared mapping, and stays until input ends
+//   probe mmap-wait FILE TEXT   waits until a shared mapping of FILE begins with TEXT; 10 s at most
+//   probe mmap-add FILE N       adds 1 to the number at the start of FILE, N times, atomically in a shared mapping
+//   probe create FILE N         opens FILE, making it if need be, and removes it, N times; prints each open that failed
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+
+namespace {
+
+constexpr size_t kLength = 4096;
+
+char* MapShared(const char* path) {
+  int fd = open(path, O_RDWR | O_CLOEXEC);
+  void* memory = fd < 0 ? MAP_FAILED : mmap(nullptr, kLength, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (memory == MAP_FAILED) {
+    perror(path);
+    exit(1);
+  }
+  close(fd);
+  return static_cast<char*>(memory);
+}
+
+int WaitForText(const char* memory, const char* text) {
+  for (int i = 0; i < 1000; i++) {
+    if (memcmp(memory, text, strlen(text)) == 0) return 0;
+    usleep(10'000);
+  }
+  return 1;
+}
+
+int CreateAndRemove(const char* path, int times) {
+  int failed = 0;
+  for (int i = 0; i < times; i++) {
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) {
+      printf("%s: %s\n", path, strerror(errno));
+      failed++;
+    }
+    close(fd);
+    unlink(path);  // Others remove it too.
+  }
+  return failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const char* what = argc > 1 ? argv[1] : "";
+  if (strcmp(what, "euid") == 0) {
+    printf("%u\n", geteuid());
+    return 0;
+  }
+  if (argc != 4) return 2;
+  if (strcmp(what, "create") == 0) return CreateAndRemove(argv[2], atoi(argv[3]));
+  char* memory = MapShared(argv[2]);
+  if (strcmp(what, "mmap-write") == 0) {
+    memcpy(memory, argv[3], strlen(argv[3]));
+    while (getchar() != EOF) continue;
+    return 0;
+  }
+  if (strcmp(what, "mmap-wait") == 0) return WaitForText(memory, argv[3]);
+  if (strcmp(what, "mmap-add") == 0) {
+    std::atomic_ref<unsigned> number(*reinterpret_cast<unsigned*>(memory));
+    for (int i = atoi(argv[3]); i > 0; i--) number.fetch_add(1);
+    return 0;
+  }
+  return 2;
+}
