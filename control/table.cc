@@ -88,11 +88,12 @@ std::string FormatNanoseconds(uint64_t nanoseconds) {
 }
 
 std::string FormatAge(std::chrono::seconds age) {
+  constexpr int64_t kMinute = 60, kHour = 60 * kMinute, kDay = 24 * kHour;
   int64_t seconds = std::max<int64_t>(age.count(), 0);
-  if (seconds < 120) return std::to_string(seconds) + "s";
-  if (seconds < 2 * 3600) return std::to_string(seconds / 60) + "m";
-  if (seconds < 2 * 86400) return std::to_string(seconds / 3600) + "h";
-  return std::to_string(seconds / 86400) + "d";
+  if (seconds < 2 * kMinute) return std::to_string(seconds) + "s";
+  if (seconds < 2 * kHour) return std::to_string(seconds / kMinute) + "m";
+  if (seconds < 2 * kDay) return std::to_string(seconds / kHour) + "h";
+  return std::to_string(seconds / kDay) + "d";
 }
 
 std::optional<uint64_t> LatencyAt(double fraction, std::span<const uint64_t> histogram) {

@@ -1,0 +1,92 @@
+// Sandboxes whose processes die, and sandboxes whose lisafsd does.
+
+#include <gmock/gmock.h>
+#include <google/protobuf/util/message_differencer.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <fstream>
+
+#include "control/service_testing.h"
+
+namespace lisafs {
+namespace {
+
+using google::protobuf::util::MessageDifferencer;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+TEST_F(ServiceTest, AKilledProcessIsReported) {
+  v1::Sandbox sandbox;
+  ASSERT_TRUE(Create(Request("gofer-dies"), &sandbox).ok());
+  kill(sandbox.gofer_pid(), SIGKILL);
+  EXPECT_EQ(AwaitFailure("gofer-dies"), "gofer killed by signal 9");
+  ASSERT_TRUE(Get("gofer-dies", &sandbox).ok());
+  EXPECT_EQ(sandbox.gofer_pid(), 0);
+  EXPECT_TRUE(Delete("gofer-dies").ok());
+
+  RenewCaller();
+  ASSERT_TRUE(Create(Request("plugin-dies"), &sandbox).ok());
+  kill(sandbox.plugin_pid(), SIGKILL);
+  EXPECT_EQ(AwaitFailure("plugin-dies"), "plugin killed by signal 9");
+  // The gofer ends by itself, and that changes nothing.
+  EXPECT_TRUE(Eventually([&] { return Get("plugin-dies", &sandbox).ok() && sandbox.gofer_pid() == 0; }));
+  EXPECT_EQ(sandbox.failure(), "plugin killed by signal 9");
+  EXPECT_TRUE(Delete("plugin-dies").ok());
+}
+
+TEST_F(ServiceTest, TheNextLisafsdFindsTheSandboxes) {
+  v1::Sandbox before, after;
+  ASSERT_TRUE(Create(Request("web"), &before).ok());
+  EXPECT_EQ(StopDaemon(SIGKILL), -1);
+  // Half-made and damaged ones are cleared away.
+  ASSERT_EQ(mkdir((StateDir() + "/half").c_str(), 0700), 0);
+  ASSERT_EQ(mkdir((StateDir() + "/damaged").c_str(), 0700), 0);
+  std::ofstream(StateDir() + "/damaged/sandbox.json") << "{\"version\": 1, ";
+  std::ofstream(StateDir() + "/damaged/counters") << "short";
+  StartDaemon();
+  EXPECT_THAT(StateIds(), ElementsAre("web"));
+  ASSERT_TRUE(Get("web", &after).ok());
+  EXPECT_TRUE(MessageDifferencer::Equals(Lasting(before), Lasting(after))) << after.DebugString();
+
+  // It knows of an adopted process how it ended, and a third one knows too.
+  kill(after.gofer_pid(), SIGKILL);
+  waitpid(after.gofer_pid(), nullptr, 0);
+  std::string failure = AwaitFailure("web");
+  EXPECT_THAT(failure, testing::AnyOf("gofer killed by signal 9", "gofer ended before the plugin"));
+  EXPECT_EQ(StopDaemon(SIGTERM), 0);
+  StartDaemon();
+  EXPECT_EQ(AwaitFailure("web"), failure);
+
+  ASSERT_TRUE(Delete("web").ok());
+  EXPECT_FALSE(Lives(after.plugin_pid()));
+}
+
+TEST_F(ServiceTest, WhatEndsWhileNoLisafsdRunsIsForgotten) {
+  v1::Sandbox sandbox;
+  ASSERT_TRUE(Create(Request("web"), &sandbox).ok());
+  EXPECT_EQ(StopDaemon(SIGTERM), 0);
+  EXPECT_TRUE(Lives(sandbox.gofer_pid())) << "a sandbox does not need lisafsd";
+  caller_->End();
+  EXPECT_TRUE(Eventually([&] { return !Lives(sandbox.gofer_pid()) && !Lives(sandbox.plugin_pid()); }));
+  StartDaemon();
+  EXPECT_THAT(List(), IsEmpty());
+  EXPECT_THAT(StateIds(), IsEmpty());
+}
+
+TEST_F(ServiceTest, AnAdoptedSandboxEndsByItself) {
+  ASSERT_TRUE(Create(Request("web")).ok());
+  EXPECT_EQ(StopDaemon(SIGTERM), 0);
+  StartDaemon();
+  ASSERT_EQ(List().size(), 1u);
+  caller_->End();
+  EXPECT_TRUE(Eventually([&] {
+    while (waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
+    return List().empty();
+  }));
+}
+
+}  // namespace
+}  // namespace lisafs
