@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <filesystem>
@@ -92,7 +93,7 @@ class FakeServer {
       if (!request) return;
       Donations donations;
       Answer answer = Respond(request->mid, request->payload, false, donations);
-      memcpy(lane_->payload().data(), answer.payload.data(), answer.payload.size());
+      std::ranges::copy(answer.payload, lane_->payload().begin());
       if (!lane_->Send(static_cast<Mid>(answer.mid), answer.payload.size(), &donations)) return;
     }
   }
@@ -130,7 +131,7 @@ class FakeServer {
       Donations donations;
       Answer answer = Respond(request->mid, copy, true, donations);
       if (answer.mid == static_cast<uint16_t>(Mid::kSleepFlags)) channel.UseSleepFlags();
-      memcpy(channel.payload().data(), answer.payload.data(), answer.payload.size());
+      std::ranges::copy(answer.payload, channel.payload().begin());
       request = channel.SendAndReceive(static_cast<Mid>(answer.mid), answer.payload.size(), &donations);
     }
     channel.Shutdown();
