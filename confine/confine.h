@@ -33,9 +33,10 @@ StepResult<void> CloseOtherDescriptors(std::span<const int> keep);
 // `ready_fd` and exits with status 0. The child returns only once that line is written, so that what it writes to
 // `ready_fd` comes after.
 //
-// Process 1 of a pid namespace ignores every signal that it has no handler for, SIGKILL and faults excepted. The child
-// therefore gets handlers for SIGTERM, SIGINT and SIGHUP that exit with 128 + signal, at any moment: the program has
-// nothing to tidy up that the kernel does not.
+// Process 1 of a pid namespace ignores every signal that it has no handler for, SIGKILL and faults excepted. A child
+// whose caller stays therefore gets handlers for SIGTERM, SIGINT and SIGHUP that exit with 128 + signal, at any moment:
+// the program has nothing to tidy up that the kernel does not. One that was handed over ignores them: it may be in a
+// container's cgroup, where engines signal every process, and ends when its work does.
 StepResult<void> EnterNamespaces(int ready_fd);
 
 // Opens a directory descriptor on this process's own /proc/self/fd, as a mount of its own: ".." leads nowhere. To be

@@ -235,13 +235,12 @@ TEST_F(ConfineTest, LibcKnowsTheNewThreadId) {
   });
 }
 
-TEST_F(ConfineTest, StopSignalsEndTheChild) {
-  for (int signal : {SIGTERM, SIGINT, SIGHUP}) {
-    StartConfined();
-    ASSERT_EQ(kill(confined_, signal), 0);
-    EXPECT_EQ(WaitFor(confined_), 128 + signal);
-    confined_ = 0;
-  }
+TEST_F(ConfineTest, OnlySigkillEndsAChildThatWasHandedOver) {
+  StartConfined();
+  for (int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGQUIT}) ASSERT_EQ(kill(confined_, signal), 0);
+  ASSERT_EQ(kill(confined_, SIGKILL), 0);
+  EXPECT_EQ(WaitFor(confined_), 128 + SIGKILL);
+  confined_ = 0;
 }
 
 }  // namespace

@@ -128,7 +128,7 @@ StepResult<void> EnterNamespaces(int ready_fd) {
   }
 
   parent_end.reset();
-  HandleStopSignals(ExitOnSignal);
+  HandleStopSignals(hand_over ? SIG_IGN : ExitOnSignal);
   sigprocmask(SIG_UNBLOCK, &stop_signals, nullptr);
   return hand_over ? AwaitRelease(std::move(child_end)) : DieWithParent(std::move(child_end));
 }

@@ -43,6 +43,11 @@ const BadBundle kBadBundles[] = {
     {"MountsOfAnotherType", [](const Host&, Bundle& bundle) { bundle.config()["mounts"] = "none"; }, "mounts"},
     {"SourceThatIsNotThere", [](const Host& host, Bundle& bundle) { bundle.AddBind(host.Path("vanished"), "/data"); },
      "vanished"},
+    {"MoreMountsThanASandboxHas",
+     [](const Host& host, Bundle& bundle) {
+       for (int i = 0; i < 64; i++) bundle.AddBind(host.Path("data"), "/data" + std::to_string(i));
+     },
+     "64"},
     BadOption("SharedPropagation", "shared"),
     BadOption("IdMapping", "idmap"),
 };

@@ -46,7 +46,7 @@ TEST_F(Exercise, GivesWhatTheHostsFileSystemGives) {
   std::filesystem::copy_file(program, bundle.rootfs() + "/bin/exerciser");
   bundle.SetScript("sleep 1000");
   Container container(*this, bundle, Id("exercise"));
-  const int seeds = getenv("LISAFS_TEST_LONG") != nullptr ? 1000 : 20;
+  const int seeds = getenv("LISAFS_TEST_LONG") != nullptr ? 300 : 10;
   for (int seed = 1; seed <= seeds; seed++) {
     std::string directory = "work" + std::to_string(seed), arguments = std::to_string(seed) + " 3000 ";
     MakeDirectory(Path(directory), 0777);
@@ -89,7 +89,7 @@ TEST_F(Exercise, GivesTheSameInParallel) {
 TEST_F(Exercise, CreationNeverFindsNothing) {
   Bundle bundle = BusyboxBundle("bundle");
   std::filesystem::copy_file(DataFile("tests/containers/probe"), bundle.rootfs() + "/bin/probe");
-  bundle.SetScript("for i in 1 2 3 4; do probe create /tmp/file 2000 & done; wait");
+  bundle.SetScript("for i in 1 2 3 4; do probe create /tmp/file 500 & done; wait");
   Ran ran = RunContainer(bundle, Id("create"));
   EXPECT_TRUE(ran.ok()) << ran;
   EXPECT_EQ(ran.out, "");

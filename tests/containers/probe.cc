@@ -4,6 +4,10 @@
 //   probe mmap-write FILE TEXT  writes TEXT to the start of FILE through a shared mapping, and stays until input ends
 //   probe mmap-wait FILE TEXT   waits until a shared mapping of FILE begins with TEXT; 10 s at most
 //   probe mmap-add FILE N       adds 1 to the number at the start of FILE, N times, atomically in a shared mapping
+//   probe open DIRECTORY N      makes and keeps open N files there, or as many as it can, and prints why it stopped;
+//   then
+//                               closes and removes them
+//   probe eat MEGABYTES         uses that much memory
 //   probe create FILE N         opens FILE, making it if need be, and removes it, N times; prints each open that failed
 
 #include <errno.h>
@@ -12,9 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <string>
+#include <vector>
 
 namespace {
 
@@ -53,6 +60,33 @@ int CreateAndRemove(const char* path, int times) {
   return failed == 0 ? 0 : 1;
 }
 
+int KeepOpen(const char* directory, int count) {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  if (chdir(directory) != 0) return 1;
+  std::vector<int> open_files;
+  errno = 0;
+  while (static_cast<int>(open_files.size()) < count) {
+    int fd = open(std::to_string(open_files.size()).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) break;
+    open_files.push_back(fd);
+  }
+  printf("%s\n", strerrorname_np(errno));
+  fprintf(stderr, "%zu open\n", open_files.size());
+  for (size_t i = 0; i < open_files.size(); i++) {
+    if (write(open_files[i], "x", 1) != 1) perror("write");
+    close(open_files[i]);
+    if (unlink(std::to_string(i).c_str()) != 0) perror("unlink");
+  }
+  return 0;
+}
+
+int Eat(size_t megabytes) {
+  std::vector<char> memory(megabytes << 20, 'x');
+  return memory[megabytes] == 'x' ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -61,7 +95,9 @@ int main(int argc, char** argv) {
     printf("%u\n", geteuid());
     return 0;
   }
+  if (strcmp(what, "eat") == 0 && argc == 3) return Eat(strtoul(argv[2], nullptr, 10));
   if (argc != 4) return 2;
+  if (strcmp(what, "open") == 0) return KeepOpen(argv[2], atoi(argv[3]));
   if (strcmp(what, "create") == 0) return CreateAndRemove(argv[2], atoi(argv[3]));
   char* memory = MapShared(argv[2]);
   if (strcmp(what, "mmap-write") == 0) {
