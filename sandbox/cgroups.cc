@@ -96,11 +96,12 @@ std::vector<CgroupMount> ParseCgroupMounts(std::string_view mountinfo) {
 std::string CgroupDirectory(const CgroupMembership& cgroup, const std::vector<CgroupMount>& mounts) {
   // Above the root of the reader's cgroup namespace.
   if (cgroup.path.starts_with("/..")) return "";
-  for (const CgroupMount& mount : mounts) {
-    if (!SameHierarchy(cgroup, mount)) continue;
-    if (mount.root == "/") return mount.mount_point + cgroup.path;
-    if (cgroup.path == mount.root) return mount.mount_point;
-    if (cgroup.path.starts_with(mount.root + "/")) return mount.mount_point + cgroup.path.substr(mount.root.size());
+  // A later mount may hide an earlier one, not the other way round.
+  for (auto mount = mounts.rbegin(); mount != mounts.rend(); ++mount) {
+    if (!SameHierarchy(cgroup, *mount)) continue;
+    if (mount->root == "/") return mount->mount_point + cgroup.path;
+    if (cgroup.path == mount->root) return mount->mount_point;
+    if (cgroup.path.starts_with(mount->root + "/")) return mount->mount_point + cgroup.path.substr(mount->root.size());
   }
   return "";
 }

@@ -34,8 +34,11 @@ TEST(Cgroups, ReadsMounts) {
 }
 
 TEST(Cgroups, FindsDirectories) {
-  const std::vector<CgroupMount> mounts = {
-      {"rw,memory", "/", "/m"}, {"rw,cpu,cpuacct", "/outer", "/c"}, {"", "/", "/u"}, {"rw,name=systemd", "/", "/s"}};
+  const std::vector<CgroupMount> mounts = {{"rw,memory", "/", "/hidden"},
+                                           {"rw,memory", "/", "/m"},
+                                           {"rw,cpu,cpuacct", "/outer", "/c"},
+                                           {"", "/", "/u"},
+                                           {"rw,name=systemd", "/", "/s"}};
   struct Case {
     CgroupMembership cgroup;
     const char* directory;
