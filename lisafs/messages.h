@@ -379,7 +379,7 @@ struct ListenReq {
   X(15, SymlinkAt, SymlinkAtReq, InodeResp, 0, "Makes a symbolic link.")                                           \
   X(16, LinkAt, LinkAtReq, InodeResp, 0, "Makes a hard link.")                                                     \
   X(17, FStatFS, FdReq, StatFs, 0, "statfs(2) of a control FD's file system.")                                     \
-  X(18, FAllocate, FAllocateReq, Empty, 0, "fallocate(2) with mode 0.")                                            \
+  X(18, FAllocate, FAllocateReq, Empty, 0, "fallocate(2); from a stock client always with mode 0.")                \
   X(19, ReadLinkAt, FdReq, StringResp, 0, "A symbolic link's target.")                                             \
   X(20, Flush, FdReq, Empty, 0, "close(2) of an application's descriptor.")                                        \
   X(21, Connect, ConnectReq, Empty, 1, "Connects to a host socket and donates the connection.")                    \
