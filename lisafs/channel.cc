@@ -37,7 +37,11 @@ constexpr std::string_view kHandshake = "{}\n";
 constexpr int kSpinTurns = 16;
 // Two looks at the clock that far apart mean that the spinning thread was descheduled: others need the CPU more.
 constexpr auto kDescheduled = std::chrono::microseconds(100);
-constexpr auto kNoSpinAfterDescheduling = std::chrono::milliseconds(5);
+// A client that has spun in vain so often in a row has a server that is slow, or that cannot run because this machine
+// is busy, perhaps with the spinning itself.
+constexpr int kSpinsInVain = 3;
+// For how long there is no spinning after either.
+constexpr auto kNoSpin = std::chrono::milliseconds(5);
 
 // Found out before main, since a confined process cannot ask any more.
 const bool kOneCpu = sysconf(_SC_NPROCESSORS_ONLN) < 2;
@@ -171,7 +175,9 @@ Status Channel::SendRaw(uint32_t data_length) {
 // The peer sets its flag, then looks at the state; here the state was changed, then the flag is looked at. All four are
 // sequentially consistent, so that one of the two sides sees the other's.
 void Channel::WakePeer() {
-  if (!trust_sleep_flag_ || peer_sleep_flag_->load() != 0) FutexWake(window_->state, 1);
+  const bool asleep = peer_sleep_flag_->load() != 0;
+  if (!trust_sleep_flag_ || asleep) FutexWake(window_->state, 1);
+  peer_was_asleep_ = trust_sleep_flag_ && asleep;
   trust_sleep_flag_ = tell_sleep_;
 }
 
@@ -188,6 +194,8 @@ Status Channel::WaitForTurn() {
 // Returns when the window is not the peer's any more, or when it is better to sleep.
 void Channel::SpinForTurn() {
   if (spin_.count() == 0) return;
+  // A client that slept until it was answered has to wake before it asks again, and may need this very CPU for that.
+  if (mine_ == kServerActive && peer_was_asleep_) return;
   if (no_spin_before_ != Clock::time_point()) {
     if (Clock::now() < no_spin_before_) return;
     no_spin_before_ = {};
@@ -195,16 +203,25 @@ void Channel::SpinForTurn() {
   Clock::time_point begin{}, last{};
   while ((local_.load(std::memory_order_relaxed) & kStopping) == 0) {
     for (int i = 0; i < kSpinTurns; ++i) {
-      if (window_->state.load(std::memory_order_acquire) != theirs_) return;
+      if (window_->state.load(std::memory_order_acquire) != theirs_) {
+        spins_in_vain_ = 0;
+        return;
+      }
       BackOff();
     }
     const auto now = Clock::now();
     if (begin == Clock::time_point()) begin = last = now;
     if (now - last > kDescheduled) {
-      no_spin_before_ = now + kNoSpinAfterDescheduling;
+      no_spin_before_ = now + kNoSpin;
       return;
     }
-    if (now - begin >= spin_) return;
+    if (now - begin >= spin_) {
+      if (mine_ == kClientActive && ++spins_in_vain_ >= kSpinsInVain) {
+        spins_in_vain_ = kSpinsInVain - 1;  // Trying again, once is enough.
+        no_spin_before_ = now + kNoSpin;
+      }
+      return;
+    }
     last = now;
   }
 }
