@@ -163,6 +163,22 @@ TEST_F(Mounts, SocketsAndDevicesStayBindMounts) {
   EXPECT_EQ(ran.out, "3\n") << ran;
 }
 
+// A known limit, which docs/operations.md states: the kernel keeps the locks, and knows one mount from another.
+TEST_F(Mounts, LocksHoldAmongTheProcessesOfOneContainer) {
+  if (PlainRuntime()) GTEST_SKIP() << "without LISAFS: locks are the host's";
+  MakeDirectory(Path("shared"));
+  Bundle one = BusyboxBundle("one"), two = BusyboxBundle("two");
+  for (Bundle* bundle : {&one, &two}) {
+    std::filesystem::copy_file(DataFile("tests/containers/probe"), bundle->rootfs() + "/bin/probe");
+    bundle->AddBind(Path("shared"), "/shared");
+    bundle->SetScript("exec probe lock /shared/file");
+  }
+  Container container(*this, one, Id("one")), other(*this, two, Id("two"));
+  ASSERT_TRUE(Eventually(std::chrono::seconds(5), [&] { return container.out() == "locked\n"; })) << container.out();
+  EXPECT_EQ(container.Exec("probe lock /shared/file").out, "taken\n");
+  EXPECT_TRUE(Eventually(std::chrono::seconds(5), [&] { return other.out() == "locked\n"; })) << other.out();
+}
+
 TEST_F(Mounts, SeparateMountsOfOneDirectoryAreCoherent) {
   MakeDirectory(Path("shared"));
   Bundle bundle = BusyboxBundle("bundle");

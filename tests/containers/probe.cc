@@ -7,6 +7,7 @@
 //   probe open DIRECTORY N      makes and keeps open N files there, or as many as it can, and prints why it stopped;
 //   then
 //                               closes and removes them
+//   probe lock FILE             locks FILE and keeps it so, or prints that it is taken
 //   probe eat MEGABYTES         uses that much memory
 //   probe create FILE N         opens FILE, making it if need be, and removes it, N times; prints each open that failed
 
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -82,6 +84,15 @@ int KeepOpen(const char* directory, int count) {
   return 0;
 }
 
+int Lock(const char* path) {
+  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+  printf("%s\n", locked ? "locked" : errno == EWOULDBLOCK ? "taken" : strerror(errno));
+  fflush(stdout);
+  while (locked) pause();
+  return 1;
+}
+
 int Eat(size_t megabytes) {
   std::vector<char> memory(megabytes << 20, 'x');
   return memory[megabytes] == 'x' ? 0 : 1;
@@ -96,6 +107,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (strcmp(what, "eat") == 0 && argc == 3) return Eat(strtoul(argv[2], nullptr, 10));
+  if (strcmp(what, "lock") == 0 && argc == 3) return Lock(argv[2]);
   if (argc != 4) return 2;
   if (strcmp(what, "open") == 0) return KeepOpen(argv[2], atoi(argv[3]));
   if (strcmp(what, "create") == 0) return CreateAndRemove(argv[2], atoi(argv[3]));
