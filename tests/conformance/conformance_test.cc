@@ -1,0 +1,173 @@
+// Runs the suite against lisafs-gofer and against gVisor's own server, each case on a server of its own.
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "tests/conformance/suite.h"
+#include "tests/support/files.h"
+#include "tests/support/process.h"
+
+namespace lisafs::conformance {
+namespace {
+
+using tests::DataFile;
+using tests::Process;
+using tests::TempDir;
+
+// The program that serves as gVisor's gofer does, built from its module. Empty, and `why_not` set, where that is
+// impossible.
+struct GvisorServer {
+  std::string path;
+  std::string why_not;
+  bool broken = false;  // It should have been possible.
+};
+
+const GvisorServer& BuildGvisorServer() {
+  static TempDir* directory = new TempDir;  // Removed below, by the environment.
+  static const GvisorServer server = [] {
+    const char* set = getenv("LISAFS_CACHE");
+    std::string cache = set == nullptr || *set == '\0' ? "/var/cache/lisafs" : set;
+    std::string go = cache + "/bin/go";
+    if (access(go.c_str(), X_OK) != 0) return GvisorServer{.why_not = "there is no " + go + "; run scripts/setup.sh"};
+    // The folder itself, not the links to its files in the test's runfiles.
+    auto sources = std::filesystem::canonical(DataFile("tests/interop/go/go.mod")).parent_path();
+    auto ran = tests::RunProgram(
+        {go, "build", "-o", *directory / "fsgofer", "./fsgofer"},
+        {.environment = {"GOPATH=" + cache + "/go", "GOCACHE=" + cache + "/go/build", "GOPROXY=off",
+                         "GOFLAGS=-mod=readonly -buildvcs=false", "GOTOOLCHAIN=local", "CGO_ENABLED=0"},
+         .directory = sources,
+         .timeout = std::chrono::minutes(5)});
+    if (!ran.ok()) return GvisorServer{.why_not = "building gVisor's server: " + ran.err, .broken = true};
+    return GvisorServer{.path = *directory / "fsgofer"};
+  }();
+  static struct Cleanup {
+    ~Cleanup() { delete directory; }
+  } cleanup;
+  return server;
+}
+
+struct Kind {
+  const char* name;
+  bool gvisor;
+  Serving serving;
+};
+
+const Kind kKinds[] = {
+    {"Gofer", false, {}},
+    {"GoferReadOnly", false, {.read_only = true}},
+    {"GvisorServer", true, {}},
+    {"GvisorServerReadOnly", true, {.read_only = true}},
+    {"GvisorServerWithSockets", true, {.sockets = true, .fifos = true}},
+};
+
+struct Parameter {
+  const Kind* kind;
+  const Case* test_case;
+  bool over_channel;
+};
+
+std::vector<Parameter> Parameters() {
+  std::vector<Parameter> all;
+  for (const Kind& kind : kKinds) {
+    for (const Case& test_case : AllCases()) {
+      if (!test_case.RunsOn(kind.serving)) continue;
+      // What sockets and FIFOs have nothing to do with was asked without them.
+      bool special = test_case.on == Case::On::kSockets || test_case.on == Case::On::kFifos ||
+                     test_case.name == "Open.Types" || test_case.name == "Open.Fifos";
+      if (kind.serving.sockets && !special) continue;
+      if (test_case.over != Case::Over::kChannel) all.push_back({&kind, &test_case, false});
+      if (test_case.over != Case::Over::kSocket) all.push_back({&kind, &test_case, true});
+    }
+  }
+  return all;
+}
+
+std::string Name(const testing::TestParamInfo<Parameter>& info) {
+  std::string name = std::string(info.param.kind->name) + "_" + info.param.test_case->name +
+                     (info.param.over_channel ? "_Channel" : "_Socket");
+  std::ranges::replace(name, '.', '_');
+  return name;
+}
+
+class ConformanceTest : public testing::TestWithParam<Parameter> {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "files of every type and owner can be made only by root";
+    umask(0);
+    if (!GetParam().kind->gvisor) {
+      std::vector<std::string> errors;
+      expectations_ = Expectations::Parse("", errors);
+      return;
+    }
+    const GvisorServer& server = BuildGvisorServer();
+    if (server.broken) FAIL() << server.why_not;
+    if (server.path.empty()) GTEST_SKIP() << server.why_not;
+    std::vector<std::string> errors;
+    auto text = tests::ReadFile(DataFile("tests/conformance/gvisor.expect"));
+    ASSERT_TRUE(text.has_value());
+    expectations_ = Expectations::Parse(*text, errors);
+    EXPECT_TRUE(errors.empty()) << errors[0];
+  }
+
+  const Expectations& expectations() const { return expectations_; }
+
+  std::vector<std::string> Command(int socket, const std::string& directory) const {
+    const Kind& kind = *GetParam().kind;
+    const Serving& serving = kind.serving;
+    std::string fd = std::to_string(socket);
+    if (!kind.gvisor) {
+      return {DataFile("gofer/lisafs-gofer"), "--serve", fd + "=" + directory + (serving.read_only ? ":ro" : "")};
+    }
+    std::vector<std::string> command = {BuildGvisorServer().path};
+    if (serving.read_only) command.push_back("-read-only");
+    if (serving.sockets) command.push_back("-sockets");
+    if (serving.fifos) command.push_back("-fifos");
+    command.push_back(fd);
+    command.push_back(directory);
+    return command;
+  }
+
+ private:
+  Expectations expectations_;
+};
+
+TEST_P(ConformanceTest, Case) {
+  const auto& [kind, test_case, over_channel] = GetParam();
+  TempDir directory;
+  ASSERT_EQ(chmod(directory.path().c_str(), 0777), 0);
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  Fd server_end(ends[0]), client_end(ends[1]);
+  ASSERT_EQ(fcntl(client_end.get(), F_SETFD, FD_CLOEXEC), 0);
+  Process server(Command(server_end.get(), directory.path()), {});
+  server_end.reset();
+
+  std::vector<Failure> failures;
+  {
+    Session session(std::move(client_end), directory.path(), kind->serving, expectations());
+    failures = session.Run(*test_case, over_channel);
+  }
+  auto ran = server.Wait(std::chrono::seconds(5));
+  std::string ended = ran.timed_out ? "it goes on" : Text("status", ran.status);
+  std::string wanted = expectations().Wanted(test_case->name, "server ends", "status 0");
+  if (ended != wanted) failures.push_back({"server ends", wanted, ended});
+  for (const Failure& failure : failures) {
+    ADD_FAILURE() << failure.row << ": wanted " << failure.wanted << ", got " << failure.got;
+  }
+  if (!failures.empty()) GTEST_LOG_(INFO) << "the server said: " << ran.err.substr(0, 2000);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ConformanceTest, testing::ValuesIn(Parameters()), Name);
+
+}  // namespace
+}  // namespace lisafs::conformance
