@@ -1,6 +1,6 @@
-"""Runs the Go tests in go/ on the lisafs-gofer that is this test's first argument.
+"""Runs the Go tests in go/ on the lisafs-gofer that is this test's first argument, with the vintage of gVisor that is its second.
 
-Skipped where scripts/setup.sh has not put a Go and gVisor's module into $LISAFS_CACHE.
+Skipped where scripts/setup.sh has not installed that vintage.
 """
 
 import json
@@ -8,41 +8,25 @@ import os
 import pathlib
 import subprocess
 import sys
-import tempfile
 
 import junit
 
-CACHE = pathlib.Path(os.environ.get("LISAFS_CACHE") or "/var/cache/lisafs")
-# The folder itself, not the links to its files in the test's runfiles.
-SOURCES = (pathlib.Path(__file__).parent / "go" / "go.mod").resolve().parent
+RUN_GO = pathlib.Path(__file__).parent / "run_go.sh"
+# run_go.sh's status where the vintage is not installed.
+ABSENT = 77
 
 
-def environment(gofer):
-    cache = CACHE / "go"
-    return {
-        "PATH": os.environ["PATH"],
-        # A path as long as Bazel's own is no good for a socket's name, and a donated descriptor wants a real file system.
-        "TMPDIR": tempfile.gettempdir(),
-        "GOPATH": str(cache),
-        "GOCACHE": str(cache / "build"),
-        "GOFLAGS": "-mod=readonly -buildvcs=false",
-        "GOPROXY": "off",
-        "GOTOOLCHAIN": "local",
-        "CGO_ENABLED": "0",
-        "LISAFS_GOFER": str(gofer),
-    }
-
-
-def run(report, gofer):
+def run(report, gofer, vintage):
     """One test case for each Go test that has no subtests of its own."""
-    command = [CACHE / "bin" / "go", "test", "-json", "-count=1", "-timeout=10m", "./..."]
-    process = subprocess.Popen(command, cwd=SOURCES, env=environment(gofer), stdout=subprocess.PIPE, text=True)
-    output, ends = {}, {}
+    command = [RUN_GO, vintage, "test", "-json", "-count=1", "-timeout=10m", "lisafs/tests/interop"]
+    process = subprocess.Popen(command, env=os.environ | {"LISAFS_GOFER": str(gofer)}, stdout=subprocess.PIPE, text=True)
+    output, ends, other = {}, {}, ""
     for line in process.stdout:
         try:
             event = json.loads(line)
         except ValueError:
             print(line, end="")
+            other += line
             continue
         test, action = event.get("Test", ""), event["Action"]
         if action in ("output", "build-output"):
@@ -59,9 +43,12 @@ def run(report, gofer):
             report.skipped(test, _reason(output[test]))
         else:
             report.failed(test, output[test])
-    # A crash or a build error is in no test's own words.
-    if process.wait() and "fail" not in ends.values():
-        report.failed("go test", f"ended with status {process.returncode}")
+    status = process.wait()
+    if status == ABSENT:
+        report.skipped("All", other.strip())
+    elif status and "fail" not in ends.values():
+        # A crash or a build error is in no test's own words.
+        report.failed("go test", f"ended with status {status}")
 
 
 def _reason(text):
@@ -70,11 +57,9 @@ def _reason(text):
 
 
 def main():
-    report = junit.Report("GvisorClient")
-    if not (CACHE / "bin" / "go").exists():
-        report.skipped("All", f"there is no Go at {CACHE}/bin/go; run scripts/setup.sh")
-    else:
-        run(report, pathlib.Path(sys.argv[1]).resolve())
+    gofer, vintage = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]
+    report = junit.Report("GvisorClient" + vintage.capitalize())
+    run(report, gofer, vintage)
     return report.write()
 
 

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/abi/linux"
 	"gvisor.dev/gvisor/pkg/lisafs"
+	"lisafs/tests/interop/peer"
 )
 
 func statxMode(mode uint16) *linux.Statx { return &linux.Statx{Mask: unix.STATX_MODE, Mode: mode} }
@@ -23,21 +24,74 @@ func TestManyGoroutines(t *testing.T) {
 		shared := m.mkdir(m.root, "shared")
 		defer shared.Close(m.ctx, false)
 		var group sync.WaitGroup
-		for g := range goroutines {
-			group.Go(func() {
-				for round := range rounds {
+		for g := 0; g < goroutines; g++ {
+			g := g
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				for round := 0; round < rounds; round++ {
 					if err := oneFile(m, shared, fmt.Sprintf("g%d-%d", g, round), 1000*(g+1)+round); err != nil {
 						m.Error(err)
 						return
 					}
 				}
-			})
+			}()
 		}
 		group.Wait()
 		entries, err := os.ReadDir(m.path("shared"))
 		m.must("reading the directory on the host", err)
 		if len(entries) != 0 {
 			m.Errorf("%d files are left", len(entries))
+		}
+	})
+}
+
+// Files that take several messages, moved over all lanes at the same time.
+func TestManyBigFiles(t *testing.T) {
+	const goroutines, size = 8, 5<<20 + 7
+	onEveryServer(t, func(m *mount) {
+		var group sync.WaitGroup
+		for g := 0; g < goroutines; g++ {
+			name := fmt.Sprintf("big%d", g)
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				if err := oneFile(m, m.root, name, size); err != nil {
+					m.Error(err)
+				}
+			}()
+		}
+		group.Wait()
+	})
+}
+
+// More descriptors than a client closes at once.
+func TestManyDescriptors(t *testing.T) {
+	const count = 350
+	onEveryServer(t, func(m *mount) {
+		file, open, donated := m.create(m.root, "file")
+		defer file.Close(m.ctx, false)
+		defer open.Close(m.ctx, false)
+		if donated >= 0 {
+			unix.Close(donated)
+		}
+		seen := map[lisafs.FDID]bool{m.root.ID(): true, file.ID(): true, open.ID(): true}
+		for i := 0; i < count; i++ {
+			inode, err := m.root.Walk(m.ctx, "file")
+			m.must("Walk", err)
+			if !inode.ControlFD.Ok() || seen[inode.ControlFD] {
+				m.Fatalf("Walk gave descriptor %d again", inode.ControlFD)
+			}
+			seen[inode.ControlFD] = true
+			m.client.CloseFD(m.ctx, inode.ControlFD, i == count-1)
+		}
+		for fd := range seen {
+			if fd == m.root.ID() || fd == file.ID() || fd == open.ID() {
+				continue
+			}
+			closed := m.client.NewFD(fd)
+			var stat peer.Statx
+			m.fails("FStat of a closed descriptor", closed.StatTo(m.ctx, &stat), unix.EBADF)
 		}
 	})
 }
@@ -62,10 +116,10 @@ func oneFile(m *mount, directory lisafs.ClientFD, name string, size int) error {
 	if n, err := open.Read(m.ctx, got, 0); err != nil || n != uint64(size) || !bytes.Equal(got, data) {
 		return fmt.Errorf("PRead %s: %d, %w, or other bytes", name, n, err)
 	}
-	if err := directory.RenameAt(m.ctx, name, directory.ID(), name+".new", 0); err != nil {
+	if err := peer.RenameAt(m.ctx, directory, name, directory.ID(), name+".new", 0); err != nil {
 		return fmt.Errorf("RenameAt %s: %w", name, err)
 	}
-	var stat lisafs.Statx
+	var stat peer.Statx
 	if err := control.StatTo(m.ctx, &stat); err != nil || stat.Size != uint64(size) || stat.Ino != inode.Stat.Ino {
 		return fmt.Errorf("FStat %s: %d bytes, inode %d, %w", name, stat.Size, stat.Ino, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/abi/linux"
 	"gvisor.dev/gvisor/pkg/lisafs"
+	"lisafs/tests/interop/peer"
 )
 
 func randomBytes(n int) []byte {
@@ -44,6 +45,10 @@ func TestFileContents(t *testing.T) {
 			m.Errorf("PRead at the end: %v, want EOF", err)
 		}
 		m.must("FSync", open.Sync(m.ctx))
+		m.must("FSync of two", m.client.SyncFDs(m.ctx, []lisafs.FDID{open.ID(), open.ID()}))
+		m.fails("FSync of one that is not open", m.client.SyncFDs(m.ctx, []lisafs.FDID{open.ID(), 1 << 40}), unix.EBADF)
+		m.must("FSync of none", m.client.SyncFDs(m.ctx, nil))
+		m.must("Flush, which servers do not announce", open.Flush(m.ctx))
 
 		onHost, err := os.ReadFile(m.path("file"))
 		m.must("reading on the host", err)
@@ -115,12 +120,12 @@ func TestAttributes(t *testing.T) {
 			Atime: linux.StatxTimestamp{Sec: atime.Unix(), Nsec: uint32(atime.Nanosecond())},
 			Mtime: linux.StatxTimestamp{Sec: mtime.Unix(), Nsec: uint32(mtime.Nanosecond())},
 		}
-		failed, failure, err := control.SetStat(m.ctx, &want)
+		failed, failure, err := peer.SetStat(m.ctx, control, &want)
 		m.must("SetStat", err)
 		if failed != 0 || failure != nil {
 			m.Fatalf("SetStat: mask %#x failed with %v", failed, failure)
 		}
-		var got lisafs.Statx
+		var got peer.Statx
 		m.must("FStat", control.StatTo(m.ctx, &got))
 		if got.Mode != unix.S_IFREG|0o760 || got.Size != 50 || got.UID != want.UID || got.GID != want.GID {
 			m.Errorf("FStat: mode %#o, size %d, owner %d:%d", got.Mode, got.Size, got.UID, got.GID)
@@ -129,10 +134,25 @@ func TestAttributes(t *testing.T) {
 			m.Errorf("FStat: times %v %v, want %v %v", got.Atime, got.Mtime, want.Atime, want.Mtime)
 		}
 
+		// The server's own clock, and a time left as it is.
+		failed, failure, err = peer.SetStat(m.ctx, control, &linux.Statx{
+			Mask:  unix.STATX_ATIME | unix.STATX_MTIME,
+			Atime: linux.StatxTimestamp{Nsec: unix.UTIME_OMIT},
+			Mtime: linux.StatxTimestamp{Nsec: unix.UTIME_NOW},
+		})
+		m.must("SetStat", err)
+		if failed != 0 || failure != nil {
+			m.Fatalf("SetStat of the times: mask %#x failed with %v", failed, failure)
+		}
+		m.must("FStat of an open file", open.StatTo(m.ctx, &got))
+		if got.Atime.Sec != want.Atime.Sec || got.Atime.Nsec != want.Atime.Nsec || got.Mtime.Sec < want.Mtime.Sec || got.Size != want.Size {
+			m.Errorf("FStat of an open file: times %v %v after %v %v, size %d", got.Atime, got.Mtime, want.Atime, want.Mtime, got.Size)
+		}
+
 		// Only size and mode can fail on a directory; the mode is set all the same.
 		directory := m.mkdir(m.root, "directory")
 		defer directory.Close(m.ctx, false)
-		failed, failure, err = directory.SetStat(m.ctx, &linux.Statx{Mask: unix.STATX_MODE | unix.STATX_SIZE, Mode: 0o700, Size: 1})
+		failed, failure, err = peer.SetStat(m.ctx, directory, &linux.Statx{Mask: unix.STATX_MODE | unix.STATX_SIZE, Mode: 0o700, Size: 1})
 		m.must("SetStat of a directory", err)
 		if failed != unix.STATX_SIZE || failure != unix.EISDIR {
 			m.Errorf("SetStat of a directory: mask %#x failed with %v", failed, failure)
@@ -154,7 +174,7 @@ func TestAllocate(t *testing.T) {
 		}
 		for _, step := range []struct{ offset, length, size uint64 }{{0, 40, 40}, {20, 100, 120}} {
 			m.must("FAllocate", open.Allocate(m.ctx, 0, step.offset, step.length))
-			var stat lisafs.Statx
+			var stat peer.Statx
 			m.must("FStat", open.StatTo(m.ctx, &stat))
 			if stat.Size != step.size {
 				m.Errorf("size %d after FAllocate(%d, %d), want %d", stat.Size, step.offset, step.length, step.size)
@@ -185,6 +205,15 @@ func TestExtendedAttributes(t *testing.T) {
 			defer unix.Close(donated)
 		}
 
+		if m.gvisor && !peer.ServesXattrs {
+			_, err := control.GetXattr(m.ctx, "user.absent", 100)
+			m.fails("FGetXattr", err, unix.EOPNOTSUPP)
+			m.fails("FSetXattr", control.SetXattr(m.ctx, "user.name", "abc", 0), unix.EOPNOTSUPP)
+			_, err = control.ListXattr(m.ctx, 1000)
+			m.fails("FListXattr", err, unix.EOPNOTSUPP)
+			m.fails("FRemoveXattr", control.RemoveXattr(m.ctx, "user.name"), unix.EOPNOTSUPP)
+			return
+		}
 		_, err := control.GetXattr(m.ctx, "user.absent", 100)
 		m.fails("FGetXattr of an absent one", err, unix.ENODATA)
 		err = control.SetXattr(m.ctx, "user.name", "abc", unix.XATTR_CREATE)
@@ -206,8 +235,10 @@ func TestExtendedAttributes(t *testing.T) {
 			m.Errorf("FListXattr: %q", names)
 		}
 		onHost := make([]byte, 10)
-		if n, err := unix.Getxattr(m.path("file"), "user.name", onHost); err != nil || string(onHost[:n]) != "abc" {
-			m.Errorf("the host sees %q, %v", onHost[:max(n, 0)], err)
+		n, err := unix.Getxattr(m.path("file"), "user.name", onHost)
+		m.must("getxattr on the host", err)
+		if string(onHost[:n]) != "abc" {
+			m.Errorf("the host sees %q", onHost[:n])
 		}
 		m.must("FRemoveXattr", control.RemoveXattr(m.ctx, "user.name"))
 		m.fails("FRemoveXattr again", control.RemoveXattr(m.ctx, "user.name"), unix.ENODATA)

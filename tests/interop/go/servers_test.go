@@ -1,5 +1,6 @@
 // Package interop drives lisafs-gofer with gVisor's own LISAFS client, and gVisor's own server with the same tests: what fails on
-// both is wrong in the test, what fails on one alone is a difference between the two.
+// both is wrong in the test, what fails on one alone is a difference between the two. It is built with each of gVisor's vintages that
+// package peer knows, and therefore in the Go of the older one.
 package interop
 
 import (
@@ -16,28 +17,32 @@ import (
 	gcontext "gvisor.dev/gvisor/pkg/context"
 	"gvisor.dev/gvisor/pkg/lisafs"
 	"gvisor.dev/gvisor/pkg/unet"
-	"gvisor.dev/gvisor/runsc/fsgofer"
+	"lisafs/tests/interop/peer"
 )
 
 // goferVariable names the environment variable with the path of the lisafs-gofer to test.
 const goferVariable = "LISAFS_GOFER"
 
 // A server serves directory on socket, which it owns, until the client hangs up; a test waits for that with the function returned.
-type server func(t *testing.T, socket *unet.Socket, directory string, readOnly bool) (wait func())
+type server func(t *testing.T, socket *unet.Socket, directory string, serving peer.Serving) (wait func())
 
 var servers = []struct {
-	name  string
-	serve server
+	name   string
+	gvisor bool
+	serve  server
 }{
-	{"Gofer", serveGofer},
-	{"GvisorServer", serveGvisor},
+	{"Gofer", false, serveGofer},
+	{"GvisorServer", true, serveGvisor},
 }
 
 // serveGofer starts the real lisafs-gofer with the socket as descriptor 3, and expects it to exit with status 0 by itself.
-func serveGofer(t *testing.T, socket *unet.Socket, directory string, readOnly bool) func() {
+func serveGofer(t *testing.T, socket *unet.Socket, directory string, serving peer.Serving) func() {
 	program := os.Getenv(goferVariable)
 	if program == "" {
 		t.Skipf("%s does not name a lisafs-gofer", goferVariable)
+	}
+	if (serving.Sockets || serving.FIFOs) && !goferServesSockets() {
+		t.Skip("this lisafs-gofer serves no sockets and FIFOs")
 	}
 	fd, err := socket.Release()
 	if err != nil {
@@ -47,8 +52,14 @@ func serveGofer(t *testing.T, socket *unet.Socket, directory string, readOnly bo
 	defer file.Close()
 
 	mount := "3=" + directory
-	if readOnly {
+	if serving.ReadOnly {
 		mount += ":ro"
+	}
+	if serving.Sockets {
+		mount += ":uds-open:uds-create"
+	}
+	if serving.FIFOs {
+		mount += ":fifo"
 	}
 	deadline, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	command := exec.CommandContext(deadline, program, "--serve", mount)
@@ -75,25 +86,27 @@ func serveGofer(t *testing.T, socket *unet.Socket, directory string, readOnly bo
 	}
 }
 
+func goferServesSockets() bool {
+	help, _ := exec.Command(os.Getenv(goferVariable), "--help").Output()
+	return strings.Contains(string(help), "uds-open")
+}
+
 // serveGvisor serves from this process with gVisor's gofer code.
-func serveGvisor(t *testing.T, socket *unet.Socket, directory string, readOnly bool) func() {
-	s := lisafs.NewServer()
-	connection, err := s.CreateConnection(socket, directory, fsgofer.ConnectionOpts(readOnly), fsgofer.NewConnectionImpl(&fsgofer.Config{}))
+func serveGvisor(t *testing.T, socket *unet.Socket, directory string, serving peer.Serving) func() {
+	wait, err := peer.Serve(socket, directory, serving)
 	if err != nil {
 		t.Fatalf("gVisor's server: %v", err)
 	}
-	s.StartConnection(connection)
-	return func() {
-		s.Wait()
-		s.Destroy()
-	}
+	return wait
 }
 
 func TestMain(m *testing.M) {
 	unix.Umask(0)
 	// At least two channels, whatever the number of CPUs.
-	runtime.GOMAXPROCS(max(2, runtime.NumCPU()))
-	if err := fsgofer.OpenProcSelfFD("/proc/self/fd"); err != nil {
+	if runtime.GOMAXPROCS(0) < 2 {
+		runtime.GOMAXPROCS(2)
+	}
+	if err := peer.Prepare(); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
@@ -107,10 +120,12 @@ type mount struct {
 	root   lisafs.ClientFD
 	// The directory as the host sees it.
 	host string
+	// The server is gVisor's.
+	gvisor bool
 }
 
 type options struct {
-	readOnly bool
+	peer.Serving
 	// Called with the host's directory before anything is served.
 	prepare func(host string)
 }
@@ -122,12 +137,20 @@ func onEveryServer(t *testing.T, test func(m *mount)) {
 
 func onEveryServerWith(t *testing.T, o options, test func(m *mount)) {
 	for _, server := range servers {
-		for _, lane := range []string{"Socket", "Channels"} {
+		server := server
+		lanes := []string{"Channels"}
+		if peer.SocketAlone {
+			lanes = []string{"Socket", "Channels"}
+		}
+		for _, lane := range lanes {
+			lane := lane
 			t.Run(server.name+lane, func(t *testing.T) {
 				host := t.TempDir()
 				// A container's files are for whoever its kernel lets in.
-				if err := os.Chmod(host, 0o777); err != nil {
-					t.Fatal(err)
+				for _, directory := range []string{host, filepath.Dir(host)} {
+					if err := os.Chmod(directory, 0o777); err != nil {
+						t.Fatal(err)
+					}
 				}
 				if o.prepare != nil {
 					o.prepare(host)
@@ -136,24 +159,15 @@ func onEveryServerWith(t *testing.T, o options, test func(m *mount)) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				wait := server.serve(t, serverSocket, host, o.readOnly)
+				wait := server.serve(t, serverSocket, host, o.Serving)
 				defer wait()
 
-				client, root, mountFD, err := lisafs.NewClient(clientSocket)
+				client, root, err := peer.NewClient(clientSocket, lane == "Channels")
 				if err != nil {
-					t.Fatalf("Mount: %v", err)
+					t.Fatalf("the client's start: %v", err)
 				}
 				defer client.Close()
-				if mountFD >= 0 {
-					unix.Close(mountFD)
-					t.Error("the mount point's descriptor was donated")
-				}
-				if lane == "Channels" {
-					if err := client.StartChannels(); err != nil {
-						t.Fatalf("StartChannels: %v", err)
-					}
-				}
-				m := &mount{T: t, ctx: gcontext.Background(), client: client, root: client.NewFD(root.ControlFD), host: host}
+				m := &mount{T: t, ctx: gcontext.Background(), client: client, root: client.NewFD(root.ControlFD), host: host, gvisor: server.gvisor}
 				test(m)
 				m.root.Close(m.ctx, true)
 			})

@@ -13,16 +13,15 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
-	"gvisor.dev/gvisor/pkg/lisafs"
 	"gvisor.dev/gvisor/pkg/unet"
-	"gvisor.dev/gvisor/runsc/config"
-	"gvisor.dev/gvisor/runsc/fsgofer"
+	"lisafs/tests/interop/peer"
 )
 
 func main() {
-	readOnly := flag.Bool("read-only", false, "serve read-only")
-	sockets := flag.Bool("sockets", false, "allow connecting to host sockets, and binding them")
-	fifos := flag.Bool("fifos", false, "allow opening host FIFOs")
+	var serving peer.Serving
+	flag.BoolVar(&serving.ReadOnly, "read-only", false, "serve read-only")
+	flag.BoolVar(&serving.Sockets, "sockets", false, "allow connecting to host sockets, and binding them")
+	flag.BoolVar(&serving.FIFOs, "fifos", false, "allow opening host FIFOs")
 	flag.Parse()
 	if flag.NArg() != 2 {
 		fmt.Fprintln(os.Stderr, "usage: fsgofer [-read-only] [-sockets] [-fifos] FD DIR")
@@ -33,22 +32,15 @@ func main() {
 
 	unix.Umask(0)
 	// At least two channels, whatever the number of CPUs.
-	runtime.GOMAXPROCS(max(2, runtime.NumCPU()))
-	check(fsgofer.OpenProcSelfFD("/proc/self/fd"))
+	if runtime.GOMAXPROCS(0) < 2 {
+		runtime.GOMAXPROCS(2)
+	}
+	check(peer.Prepare())
 	socket, err := unet.NewSocket(fd)
 	check(err)
-	gofer := fsgofer.Config{RUID: os.Getuid(), EUID: os.Geteuid(), RGID: os.Getgid(), EGID: os.Getegid()}
-	if *sockets {
-		gofer.HostUDS = config.HostUDSAll
-	}
-	if *fifos {
-		gofer.HostFifo = config.HostFifoOpen
-	}
-	server := lisafs.NewServer()
-	connection, err := server.CreateConnection(socket, flag.Arg(1), fsgofer.ConnectionOpts(*readOnly), fsgofer.NewConnectionImpl(&gofer))
+	wait, err := peer.Serve(socket, flag.Arg(1), serving)
 	check(err)
-	server.StartConnection(connection)
-	server.Wait()
+	wait()
 }
 
 func check(err error) {
