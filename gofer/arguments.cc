@@ -24,18 +24,43 @@ int ParseFd(std::string_view text) {
   return error == std::errc() && end == text.data() + text.size() && fd >= 0 ? fd : -1;
 }
 
-bool TakeSuffix(std::string_view& text, std::string_view suffix) {
-  if (!text.ends_with(suffix)) return false;
-  text.remove_suffix(suffix.size());
-  return true;
+constexpr std::string_view kServeForm = "FD=DIR[:OPTION...]";
+constexpr std::string_view kMountForm = "CONN:TREE[:OPTION...]";
+
+// Sets the option; false if there is none of that name.
+bool SetOption(std::string_view option, GoferArguments::Mount& mount) {
+  static constexpr struct {
+    std::string_view name;
+    bool GoferArguments::Mount::*member;
+    bool value;
+  } kOptions[] = {
+      {"ro", &GoferArguments::Mount::read_only, true},      {"nodonate", &GoferArguments::Mount::donate, false},
+      {"uds-open", &GoferArguments::Mount::uds_open, true}, {"uds-create", &GoferArguments::Mount::uds_create, true},
+      {"fifo", &GoferArguments::Mount::fifo, true},
+  };
+  for (const auto& known : kOptions) {
+    if (option != known.name) continue;
+    mount.*known.member = known.value;
+    return true;
+  }
+  return false;
+}
+
+// Takes the options from the end of `text`: whatever is none belongs to what precedes them.
+void TakeOptions(std::string_view& text, GoferArguments::Mount& mount) {
+  for (size_t colon; (colon = text.rfind(':')) != text.npos && SetOption(text.substr(colon + 1), mount);) {
+    text = text.substr(0, colon);
+  }
 }
 
 tl::expected<GoferArguments::Mount, UsageError> ParseServe(std::string_view argument) {
   GoferArguments::Mount mount;
   std::string_view text = argument;
-  mount.read_only = TakeSuffix(text, ":ro");
+  TakeOptions(text, mount);
   size_t equals = text.find('=');
-  if (equals == text.npos || equals + 1 == text.size()) return Wrong(argument, "--serve takes FD=DIR[:ro]");
+  if (equals == text.npos || equals + 1 == text.size()) {
+    return Wrong(argument, "--serve takes " + std::string(kServeForm));
+  }
   mount.connection = ParseFd(text.substr(0, equals));
   if (mount.connection < 0) return Wrong(argument, "FD is not a descriptor's number");
   mount.directory = text.substr(equals + 1);
@@ -45,10 +70,9 @@ tl::expected<GoferArguments::Mount, UsageError> ParseServe(std::string_view argu
 tl::expected<GoferArguments::Mount, UsageError> ParseMount(std::string_view argument) {
   GoferArguments::Mount mount;
   std::string_view text = argument;
-  mount.donate = !TakeSuffix(text, ":nodonate");
-  mount.read_only = TakeSuffix(text, ":ro");
+  TakeOptions(text, mount);
   size_t colon = text.find(':');
-  if (colon == text.npos) return Wrong(argument, "--mount takes CONN:TREE[:ro][:nodonate]");
+  if (colon == text.npos) return Wrong(argument, "--mount takes " + std::string(kMountForm));
   mount.connection = ParseFd(text.substr(0, colon));
   mount.tree = ParseFd(text.substr(colon + 1));
   if (mount.connection < 0 || mount.tree < 0) return Wrong(argument, "CONN and TREE are descriptors' numbers");
@@ -86,13 +110,19 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
   std::string counters_fd;
   std::string ready_fd;
   app.add_option("--serve", serve, "serve the directory or file DIR on the inherited unix stream socket FD")
-      ->type_name("FD=DIR[:ro]");
-  app.add_option("--mount", mount,
-                 "serve the detached tree TREE on the connection CONN; nodonate: give no host descriptors away")
-      ->type_name("CONN:TREE[:ro][:nodonate]");
+      ->type_name(std::string(kServeForm));
+  app.add_option("--mount", mount, "serve the detached tree TREE on the connection CONN")
+      ->type_name(std::string(kMountForm));
   app.add_option("--counters", counters_fd, "count in this file")->type_name("FD");
   app.add_option("--ready-fd", ready_fd, "go on as a child of the starter; say its pid and \"ready\" here")
       ->type_name("FD");
+  app.footer(
+      "A mount's OPTIONs:\n"
+      "  ro          refuse every change\n"
+      "  nodonate    give no host descriptors of regular files away\n"
+      "  uds-open    let the client connect to the unix sockets in it, as any user\n"
+      "  uds-create  let the client serve unix sockets in it\n"
+      "  fifo        let the client open the FIFOs in it");
   app.set_version_flag("--version", "lisafs-gofer " + std::string(kVersion));
   try {
     app.parse(argc, argv);
@@ -115,6 +145,9 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
     arguments.mounts.push_back(std::move(*parsed));
   }
   if (!serve.empty() && !mount.empty()) return Wrong("usage", "--serve and --mount exclude each other");
+  for (const auto& mount : arguments.mounts) {
+    if (mount.read_only && mount.uds_create) return Wrong("usage", "ro and uds-create exclude each other");
+  }
   if (arguments.mounts.empty()) return Wrong("usage", "nothing to serve: --serve or --mount is needed");
   if (arguments.mounts.size() > kMaxMounts) {
     return Wrong("usage", "more than " + std::to_string(kMaxMounts) + " mounts");

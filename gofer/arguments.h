@@ -15,6 +15,9 @@ struct GoferArguments {
     std::string directory;  // what to open as one (--serve).
     bool read_only = false;
     bool donate = true;
+    bool uds_open = false;    // Its sockets may be connected to;
+    bool uds_create = false;  // sockets may be served in it;
+    bool fifo = false;        // its FIFOs may be opened.
   };
   std::vector<Mount> mounts;
   int counters_fd = -1;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace lisafs {
@@ -53,6 +54,20 @@ TEST_F(ArgumentsTest, Mount) {
   EXPECT_EQ(parsed->counters_fd, -1);
 }
 
+TEST_F(ArgumentsTest, Options) {
+  auto parsed = Parse({"--mount", "100:101:fifo:nodonate:uds-create", "--serve=102=/a:b:ro:uds-open"});
+  EXPECT_FALSE(parsed);  // --serve and --mount exclude each other.
+  parsed = Parse({"--mount", "100:101:fifo:nodonate:uds-create", "--mount", "102:103:uds-open:ro"});
+  ASSERT_TRUE(parsed) << parsed.error().why;
+  const auto& [first, second] = std::tie(parsed->mounts[0], parsed->mounts[1]);
+  EXPECT_TRUE(first.fifo && first.uds_create && !first.donate && !first.uds_open && !first.read_only);
+  EXPECT_TRUE(second.uds_open && second.read_only && second.donate && !second.uds_create && !second.fifo);
+  parsed = Parse({"--serve", "102=/a:b:fifo:uds-open"});
+  ASSERT_TRUE(parsed) << parsed.error().why;
+  EXPECT_EQ(parsed->mounts[0].directory, "/a:b");
+  EXPECT_TRUE(parsed->mounts[0].fifo && parsed->mounts[0].uds_open);
+}
+
 TEST_F(ArgumentsTest, SaysWhatIsWrong) {
   const std::pair<std::vector<const char*>, const char*> kCases[] = {
       {{}, "nothing to serve"},
@@ -68,6 +83,7 @@ TEST_F(ArgumentsTest, SaysWhatIsWrong) {
       {{"--mount", "100"}, "CONN:TREE"},
       {{"--mount", "100:x"}, "numbers"},
       {{"--mount", "100:101:rw"}, "numbers"},
+      {{"--mount", "100:101:ro:uds-create"}, "exclude"},
       {{"--mount", "100:101", "--counters", "x"}, "not a descriptor"},
       {{"--mount", "100:101", "--ready-fd", "101"}, "101 is named twice"},
       {{"--unknown"}, "--unknown"},

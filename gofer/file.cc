@@ -30,13 +30,14 @@ bool HostOpen::readable() const { return flags_ != O_WRONLY; }
 bool HostOpen::writable() const { return flags_ != O_RDONLY; }
 
 Result<MountPoint::Root> HostMount::OpenRoot(FdBudget::Share share) {
-  Fd fd(fcntl(tree_.get(), F_DUPFD_CLOEXEC, 0));
-  if (!fd) return FailWithErrno();
+  LISAFS_ASSIGN_OR_RETURN(Fd fd, Duplicate(tree_.get()));
   LISAFS_ASSIGN_OR_RETURN(Statx stat, StatFd(fd.get()));
   return Root{std::make_shared<HostControl>(std::move(share), root(), stat.mode & S_IFMT, std::move(fd)), stat};
 }
 
 const SelfFds& Self(Connection& connection) { return static_cast<HostMount&>(connection.mount()).self(); }
+
+const HostPolicy& Policy(Connection& connection) { return static_cast<HostMount&>(connection.mount()).policy(); }
 
 Result<Statx> StatFd(int fd) { return Stat(fd, "", AT_EMPTY_PATH); }
 
@@ -57,6 +58,17 @@ NewControl AdoptChild(Connection& connection, FdBudget::Share share, HostControl
 
 Inode Issue(Connection& connection, NewControl&& made) {
   return {.control_fd = connection.fds().Insert(std::move(made.control)), .stat = made.stat};
+}
+
+Result<Fd> Duplicate(int fd) {
+  Fd copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!copy) return FailWithErrno();
+  return copy;
+}
+
+void DonateRegular(Connection& connection, int fd, Call& call) {
+  if (!connection.options().donate_regular_files) return;
+  if (auto copy = Duplicate(fd)) call.donations.Add(std::move(*copy));
 }
 
 Result<LockedDirectory> LockDirectory(Connection& connection, Fdid fd) {

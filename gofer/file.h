@@ -12,6 +12,7 @@
 #include "gofer/self_fds.h"
 #include "lisafs/connection.h"
 #include "lisafs/fd_table.h"
+#include "lisafs/handler_table.h"
 #include "lisafs/messages.h"
 #include "lisafs/server.h"
 
@@ -47,22 +48,45 @@ class HostOpen final : public OpenFd {
   std::mutex position_;
 };
 
+// A socket that is bound to a file.
+class HostBoundSocket final : public BoundSocketFd {
+ public:
+  HostBoundSocket(FdBudget::Share share, std::shared_ptr<HostControl> control, Fd fd)
+      : BoundSocketFd(std::move(share), std::move(control)), fd_(std::move(fd)) {}
+  int fd() const { return fd_.get(); }
+
+ private:
+  const Fd fd_;
+};
+
+// How a mount's client may talk to programs of the host. Nothing of it is needed to see FIFOs and sockets, nor to make
+// them for the client's own kernel.
+struct HostPolicy {
+  bool open_sockets = false;    // Connect, ConnectWithCreds.
+  bool create_sockets = false;  // BindAt, Listen, Accept.
+  bool open_fifos = false;      // OpenAt.
+};
+
 // A host tree that connections serve: a directory with all that is below it, or a single file.
 class HostMount final : public MountPoint {
  public:
   // `tree` may be O_PATH. `self` outlives the mount.
-  HostMount(Server& server, const SelfFds& self, Fd tree) : MountPoint(server), self_(self), tree_(std::move(tree)) {}
+  HostMount(Server& server, const SelfFds& self, Fd tree, const HostPolicy& policy = {})
+      : MountPoint(server), self_(self), tree_(std::move(tree)), policy_(policy) {}
 
   Result<Root> OpenRoot(FdBudget::Share share) override;
   const SelfFds& self() const { return self_; }
+  const HostPolicy& policy() const { return policy_; }
 
  private:
   const SelfFds& self_;
   const Fd tree_;
+  const HostPolicy policy_;
 };
 
 // That of the connection's mount.
 const SelfFds& Self(Connection& connection);
+const HostPolicy& Policy(Connection& connection);
 
 // The attributes of fd's file, which may be O_PATH; of `name` in the directory, not following a link.
 Result<Statx> StatFd(int fd);
@@ -80,6 +104,12 @@ NewControl AdoptChild(Connection& connection, FdBudget::Share share, HostControl
                       const Statx& stat);
 // Gives it to the client.
 Inode Issue(Connection& connection, NewControl&& made);
+
+// A second descriptor of fd's file, for the client.
+Result<Fd> Duplicate(int fd);
+// Gives the client a regular file's descriptor with the response, if the connection is to. One that cannot be
+// duplicated is not an error: the client then reads and writes by messages.
+void DonateRegular(Connection& connection, int fd, Call& call);
 
 // A directory in which names are about to be made or removed.
 struct LockedDirectory {

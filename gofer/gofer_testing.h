@@ -53,6 +53,9 @@ class GoferTest : public testing::Test {
   void WriteHostFile(std::string_view name, std::string_view content = "");
   std::string ReadHostFile(std::string_view name) const;
 
+  // Of the mounts that are served from now on.
+  HostPolicy policy;
+
   Client& client() { return *client_; }
   Server& server() { return server_; }
   Fdid root() const { return client_->root().control_fd; }

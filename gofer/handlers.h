@@ -8,12 +8,13 @@ namespace lisafs {
 // The messages that the gofer serves on host files. Each function adds a file's worth of them; all want connections
 // whose mount is a HostMount.
 void ServeWalking(HandlerTable& table);     // Walk, WalkStat.
-void ServeOpening(HandlerTable& table);     // OpenAt, OpenCreateAt.
-void ServeData(HandlerTable& table);        // PRead, PWrite, FSync, FAllocate.
+void ServeOpening(HandlerTable& table);     // OpenAt, OpenCreateAt, OpenUnnamed.
+void ServeData(HandlerTable& table);        // PRead, PWrite, FSync, FDataSync, FAllocate, Seek, CopyFileRange.
 void ServeAttributes(HandlerTable& table);  // FStat, SetStat, FStatFS, ReadLinkAt.
 void ServeCreating(HandlerTable& table);    // MkdirAt, MknodAt, MakeNodeAt, SymlinkAt, LinkAt.
 void ServeNames(HandlerTable& table);       // UnlinkAt, RenameAt, RenameAt2.
-void ServeListing(HandlerTable& table);     // Getdents64.
+void ServeListing(HandlerTable& table);     // Getdents64, ListStat.
+void ServeSockets(HandlerTable& table);     // Connect, ConnectWithCreds, BindAt, Listen, Accept.
 void ServeXattrs(HandlerTable& table);      // FGetXattr, FSetXattr, FListXattr, FRemoveXattr.
 
 inline void ServeHostFiles(HandlerTable& table) {
@@ -24,6 +25,7 @@ inline void ServeHostFiles(HandlerTable& table) {
   ServeCreating(table);
   ServeNames(table);
   ServeListing(table);
+  ServeSockets(table);
   ServeXattrs(table);
 }
 

@@ -20,10 +20,11 @@ constexpr uint32_t kTimes = STATX_ATIME | STATX_MTIME;
 Result<StatResp> FStat(Connection& connection, const FdReq& request) {
   std::shared_ptr<FdObject> object = connection.fds().Find(request.fd);
   if (object == nullptr) return Fail(EBADF);
-  int fd = object->kind() == FdObject::Kind::kControl ? static_cast<HostControl&>(*object).fd()
-                                                      : static_cast<HostOpen&>(*object).fd();
-  LISAFS_ASSIGN_OR_RETURN(Statx stat, StatFd(fd));
-  return StatResp{stat};
+  Result<Statx> stat = Fail(EINVAL);
+  if (object->kind() == FdObject::Kind::kControl) stat = StatFd(static_cast<HostControl&>(*object).fd());
+  if (object->kind() == FdObject::Kind::kOpen) stat = StatFd(static_cast<HostOpen&>(*object).fd());
+  if (!stat) return Fail(stat.error());
+  return StatResp{*stat};
 }
 
 Status SetMode(const SelfFds& self, HostControl& file, uint32_t mode) {

@@ -1,7 +1,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "gofer/file.h"
 #include "gofer/handlers.h"
@@ -11,6 +14,9 @@ namespace {
 
 constexpr uint64_t kAllocateModes = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE |
                                     FALLOC_FL_ZERO_RANGE | FALLOC_FL_INSERT_RANGE;
+
+// A lane serves nothing else while it copies, and the end of its connection waits for it.
+constexpr uint64_t kMaxCopy = 128 << 20;
 
 // Repeats `transfer`, a pread or pwrite of what is left from a position on, until `size` bytes have moved, nothing more
 // moves, or an error. An error after some bytes gives these: the next request will meet it again.
@@ -65,6 +71,34 @@ Status FSync(Connection& connection, const FdsReq& request) {
   return first_error;
 }
 
+Status FDataSync(Connection& connection, const FdReq& request) {
+  LISAFS_ASSIGN_OR_RETURN(auto open, connection.fds().Get<HostOpen>(request.fd));
+  if (fdatasync(open->fd()) != 0) return FailWithErrno();
+  return {};
+}
+
+// Moves the descriptor's own offset, which nothing else of a regular file uses.
+Result<SeekResp> Seek(Connection& connection, const SeekReq& request) {
+  LISAFS_ASSIGN_OR_RETURN(auto open, connection.fds().Get<HostOpen>(request.fd));
+  if (open->control().file_type() != S_IFREG) return Fail(EINVAL);
+  if (request.whence != SEEK_DATA && request.whence != SEEK_HOLE) return Fail(EINVAL);
+  off_t found = lseek(open->fd(), static_cast<off_t>(request.offset), static_cast<int>(request.whence));
+  if (found < 0) return FailWithErrno();
+  return SeekResp{static_cast<uint64_t>(found)};
+}
+
+Result<PWriteResp> CopyFileRange(Connection& connection, const CopyFileRangeReq& request) {
+  LISAFS_ASSIGN_OR_RETURN(auto from, connection.fds().Get<HostOpen>(request.from_fd));
+  LISAFS_ASSIGN_OR_RETURN(auto to, connection.fds().Get<HostOpen>(request.to_fd));
+  if (!from->readable() || !to->writable()) return Fail(EBADF);
+  loff_t from_offset = static_cast<loff_t>(request.from_offset);
+  loff_t to_offset = static_cast<loff_t>(request.to_offset);
+  ssize_t copied =
+      copy_file_range(from->fd(), &from_offset, to->fd(), &to_offset, std::min<uint64_t>(request.length, kMaxCopy), 0);
+  if (copied < 0) return FailWithErrno();
+  return PWriteResp{static_cast<uint64_t>(copied)};
+}
+
 Status FAllocate(Connection& connection, const FAllocateReq& request) {
   LISAFS_ASSIGN_OR_RETURN(auto open, connection.fds().Get<HostOpen>(request.fd));
   if (!open->writable()) return Fail(EBADF);
@@ -83,6 +117,9 @@ void ServeData(HandlerTable& table) {
   table.Serve<Mid::kPWrite, PWrite>(Effect::kWrites);
   table.Serve<Mid::kFSync, FSync>();
   table.Serve<Mid::kFAllocate, FAllocate>(Effect::kWrites);
+  table.Serve<Mid::kFDataSync, FDataSync>();
+  table.Serve<Mid::kSeek, Seek>();
+  table.Serve<Mid::kCopyFileRange, CopyFileRange>(Effect::kWrites);
 }
 
 }  // namespace lisafs

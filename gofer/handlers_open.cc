@@ -13,14 +13,6 @@
 namespace lisafs {
 namespace {
 
-// Gives the client the host's descriptor with the response, if the connection is to. A descriptor that cannot be
-// duplicated is not an error: the client then reads and writes by messages.
-void DonateRegular(Connection& connection, int fd, Call& call) {
-  if (!connection.options().donate_regular_files) return;
-  Fd copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-  if (copy) call.donations.Add(std::move(copy));
-}
-
 // What of a client's flags is looked at; the others vanish silently.
 int KnownFlags(uint32_t flags) { return static_cast<int>(flags & (O_ACCMODE | O_TRUNC)); }
 
@@ -40,16 +32,37 @@ Result<OpenAtResp> OpenAt(Connection& connection, const OpenAtReq& request, Call
       break;
     case S_IFLNK:
       return Fail(EINVAL);
+    case S_IFIFO:
+      if (!Policy(connection).open_fifos) return Fail(EPERM);
+      break;
+    case S_IFSOCK:
+      return Fail(Policy(connection).open_sockets ? ENXIO : EPERM);
     default:
-      // Opening a device or a FIFO acts on the host.
+      // Opening a device acts on the host.
       return Fail(EPERM);
   }
   if (OpensForNothing(flags)) return Fail(EINVAL);
   LISAFS_ASSIGN_OR_RETURN(FdBudget::Share share, connection.budget().Take());
   LISAFS_ASSIGN_OR_RETURN(Fd fd, Self(connection).Reopen(control->fd(), flags));
   if (control->file_type() == S_IFREG) DonateRegular(connection, fd.get(), call);
+  if (control->file_type() == S_IFIFO) {
+    // Only the client can wait for what comes through it.
+    LISAFS_ASSIGN_OR_RETURN(Fd copy, Duplicate(fd.get()));
+    call.donations.Add(std::move(copy));
+  }
   auto open = std::make_shared<HostOpen>(std::move(share), std::move(control), std::move(fd), flags & O_ACCMODE);
   return OpenAtResp{connection.fds().Insert(std::move(open))};
+}
+
+// Gives a new file, open, to the client.
+OpenCreateAtResp IssueOpened(Connection& connection, NewControl&& child, FdBudget::Share share, Fd fd, int access,
+                             Call& call) {
+  DonateRegular(connection, fd.get(), call);
+  auto open = std::make_shared<HostOpen>(std::move(share), child.control, std::move(fd), access);
+  OpenCreateAtResp response;
+  response.child = Issue(connection, std::move(child));
+  response.open_fd = connection.fds().Insert(std::move(open));
+  return response;
 }
 
 Result<OpenCreateAtResp> OpenCreateAt(Connection& connection, const OpenCreateAtReq& request, Call& call) {
@@ -69,15 +82,28 @@ Result<OpenCreateAtResp> OpenCreateAt(Connection& connection, const OpenCreateAt
   // From the descriptor, not from the name: that may be another file's by now.
   LISAFS_ASSIGN_OR_RETURN(Fd control, Self(connection).Reopen(fd.get(), O_PATH));
   undo.Cancel();
+  return IssueOpened(
+      connection, AdoptChild(connection, std::move(control_share), *directory.control, name, std::move(control), stat),
+      std::move(open_share), std::move(fd), access, call);
+}
 
-  NewControl child =
-      AdoptChild(connection, std::move(control_share), *directory.control, name, std::move(control), stat);
-  DonateRegular(connection, fd.get(), call);
-  auto open = std::make_shared<HostOpen>(std::move(open_share), child.control, std::move(fd), access);
-  OpenCreateAtResp response;
-  response.child = Issue(connection, std::move(child));
-  response.open_fd = connection.fds().Insert(std::move(open));
-  return response;
+// The file stands nowhere in the tree, and its control FD stays where it stands: LinkAt gives the name to another.
+Result<OpenCreateAtResp> OpenUnnamed(Connection& connection, const OpenUnnamedReq& request, Call& call) {
+  LISAFS_ASSIGN_OR_RETURN(LockedDirectory directory, LockDirectory(connection, request.common.dir_fd));
+  int access = static_cast<int>(request.flags & O_ACCMODE);
+  if (access != O_WRONLY && access != O_RDWR) return Fail(EINVAL);
+  LISAFS_ASSIGN_OR_RETURN(FdBudget::Share control_share, connection.budget().Take());
+  LISAFS_ASSIGN_OR_RETURN(FdBudget::Share open_share, connection.budget().Take());
+
+  const CreateCommon& common = request.common;
+  Fd fd(openat(directory.fd(), ".", access | O_TMPFILE | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC, common.mode & 07777));
+  if (!fd) return FailWithErrno();
+  LISAFS_ASSIGN_OR_RETURN(Statx stat, SetNewOwner(Self(connection), fd.get(), common.uid, common.gid, common.mode));
+  LISAFS_ASSIGN_OR_RETURN(Fd control, Self(connection).Reopen(fd.get(), O_PATH));
+  NewControl child = {std::make_shared<HostControl>(std::move(control_share), connection.tree().MakeRoot(), S_IFREG,
+                                                    std::move(control)),
+                      stat};
+  return IssueOpened(connection, std::move(child), std::move(open_share), std::move(fd), access, call);
 }
 
 }  // namespace
@@ -85,6 +111,7 @@ Result<OpenCreateAtResp> OpenCreateAt(Connection& connection, const OpenCreateAt
 void ServeOpening(HandlerTable& table) {
   table.Serve<Mid::kOpenAt, OpenAt>();
   table.Serve<Mid::kOpenCreateAt, OpenCreateAt>(Effect::kWrites);
+  table.Serve<Mid::kOpenUnnamed, OpenUnnamed>(Effect::kWrites);
 }
 
 }  // namespace lisafs

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <new>
 #include <string>
@@ -113,11 +114,20 @@ std::vector<int> InheritedFds(const std::vector<Served>& all, int ready_fd) {
   return fds;
 }
 
+// Whether a mount has the option.
+bool Any(const std::vector<Served>& all, bool GoferArguments::Mount::*option) {
+  return std::any_of(all.begin(), all.end(), [&](const Served& served) { return served.arguments.*option; });
+}
+
 bool AllReadOnly(const std::vector<Served>& all) {
-  for (const Served& served : all) {
-    if (!served.arguments.read_only) return false;
-  }
-  return true;
+  return std::all_of(all.begin(), all.end(), [](const Served& served) { return served.arguments.read_only; });
+}
+
+std::vector<int> NeededCapabilities(const std::vector<Served>& all) {
+  std::vector<int> needed = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID};
+  // ConnectWithCreds.
+  if (Any(all, &GoferArguments::Mount::uds_open)) needed.insert(needed.end(), {CAP_SETUID, CAP_SETGID});
+  return needed;
 }
 
 void SayReady(int fd) {
@@ -150,7 +160,10 @@ void ServeAll(std::vector<Served> all, const std::vector<int64_t>& max_fds, cons
   for (size_t i = 0; i < all.size(); ++i) {
     threads.emplace_back([&, i] {
       Served& served = all[i];
-      HostMount mount(server, self, std::move(served.tree));
+      HostMount mount(server, self, std::move(served.tree),
+                      {.open_sockets = served.arguments.uds_open,
+                       .create_sockets = served.arguments.uds_create,
+                       .open_fifos = served.arguments.fifo});
       Connection connection(server, mount, std::move(served.connection),
                             {.read_only = served.arguments.read_only,
                              .donate_regular_files = served.arguments.donate,
@@ -176,9 +189,13 @@ int Main(int argc, char** argv) {
   Fd proc_self_fd = OrDie(OpenProcSelfFd());
   OrDie(EmptyRoot());
   SelfFds self = OrDie(SelfFds::Make(std::move(proc_self_fd)));
-  OrDie(DropPrivileges({.capabilities = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID}}));
+  OrDie(DropPrivileges({.capabilities = NeededCapabilities(mounts)}));
   std::vector<int64_t> max_fds = DivideFds(mounts);
-  OrDie(GoferPolicy({.proc_self_fd = self.fd(), .read_only = AllReadOnly(mounts)}).Install());
+  OrDie(GoferPolicy({.proc_self_fd = self.fd(),
+                     .read_only = AllReadOnly(mounts),
+                     .open_sockets = Any(mounts, &GoferArguments::Mount::uds_open),
+                     .create_sockets = Any(mounts, &GoferArguments::Mount::uds_create)})
+            .Install());
 
   SayReady(arguments.ready_fd);
   ServeAll(std::move(mounts), max_fds, self, counters);

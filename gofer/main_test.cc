@@ -100,7 +100,7 @@ class MainTest : public testing::Test {
 TEST_F(MainTest, BadUsageIsStatus2AndSaysWhy) {
   Start({"--serve", "10"}, {theirs_.get()});
   EXPECT_EQ(Wait(), 2);
-  EXPECT_EQ(Stderr(), "lisafs-gofer: 10: --serve takes FD=DIR[:ro]\n");
+  EXPECT_EQ(Stderr(), "lisafs-gofer: 10: --serve takes FD=DIR[:OPTION...]\n");
 }
 
 TEST_F(MainTest, ADirectoryThatIsNotThereIsStatus1) {

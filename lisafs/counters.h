@@ -74,7 +74,7 @@ struct LaneCounters {
 
 struct MountCounters {
   std::atomic<uint64_t> control_fds = 0;  // Held now.
-  std::atomic<uint64_t> open_fds = 0;     // Held now.
+  std::atomic<uint64_t> open_fds = 0;     // Held now, bound sockets included.
   std::atomic<uint64_t> channels = 0;     // Up now.
   LaneCounters lanes[kMaxLanes];
 };

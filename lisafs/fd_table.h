@@ -50,10 +50,11 @@ class FdBudget {
   std::atomic<int64_t> left_;
 };
 
-// What an FDID names. An implementation of a server derives from ControlFd and OpenFd, one class each.
+// What an FDID names. An implementation of a server derives from ControlFd, OpenFd and
+// BoundSocketFd, one class each.
 class FdObject {
  public:
-  enum class Kind : uint8_t { kControl, kOpen };
+  enum class Kind : uint8_t { kControl, kOpen, kBoundSocket };
 
   virtual ~FdObject() = default;
   FdObject(const FdObject&) = delete;
@@ -97,6 +98,21 @@ class OpenFd : public FdObject {
 
  protected:
   OpenFd(FdBudget::Share share, std::shared_ptr<ControlFd> control)
+      : FdObject(kKind, std::move(share)), control_(std::move(control)) {}
+
+ private:
+  const std::shared_ptr<ControlFd> control_;
+};
+
+// A socket that is bound to a file. Keeps the file's control FD's object alive.
+class BoundSocketFd : public FdObject {
+ public:
+  static constexpr Kind kKind = Kind::kBoundSocket;
+
+  ControlFd& control() const { return *control_; }
+
+ protected:
+  BoundSocketFd(FdBudget::Share share, std::shared_ptr<ControlFd> control)
       : FdObject(kKind, std::move(share)), control_(std::move(control)) {}
 
  private:

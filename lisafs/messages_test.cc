@@ -136,6 +136,18 @@ TEST(GoldenBytes, OpenReadWrite) {
   ExpectWire(FAllocateReq{1, 2, 3, 4}, "0100000000000000 0200000000000000 0300000000000000 0400000000000000");
 }
 
+TEST(GoldenBytes, OurOwn) {
+  ExpectWire(ListStatReq{7, 8, 9, {}}, "0700000000000000 0800000000000000 09000000 00000000");
+  ExpectWire(StatDirent{7, GoldenStat(), "f"}, "0700000000000000" + kStat + "0100 66");
+  EXPECT_EQ(Encoded(StatDirent{}).size(), kStatDirentSize);
+  ExpectWire(SeekReq{7, 8, 3, {}}, "0700000000000000 0800000000000000 03000000 00000000");
+  ExpectWire(SeekResp{9}, "0900000000000000");
+  ExpectWire(CopyFileRangeReq{1, 2, 3, 4, 5},
+             "0100000000000000 0200000000000000 0300000000000000 0400000000000000 0500000000000000");
+  ExpectWire(OpenUnnamedReq{In(1, 0x10, 0x20, 0644), O_RDWR, {}},
+             "0100000000000000 10000000 20000000 a401 000000000000 02000000 00000000");
+}
+
 TEST(GoldenBytes, Names) {
   ExpectWire(MkdirAtReq{In(1, kNoId, kNoId, 0755), "d"},
              "0100000000000000 ffffffff ffffffff ed01 000000000000 0100 64");
@@ -264,10 +276,11 @@ TEST(EveryMessage, RefusesTruncationAndLyingLengths) {
   LISAFS_MESSAGES(X)
 #undef X
   RefusesWhatItMust<Dirent>("Dirent");
+  RefusesWhatItMust<StatDirent>("StatDirent");
 }
 
 TEST(EveryMessage, HasANameANumberAndAnIndex) {
-  EXPECT_EQ(kMessageCount, 36u);
+  EXPECT_EQ(kMessageCount, 41u);
   std::set<std::string_view> names;
   std::set<int> indices;
   for (Mid mid : kAllMids) {
@@ -279,11 +292,11 @@ TEST(EveryMessage, HasANameANumberAndAnIndex) {
   EXPECT_EQ(*indices.begin(), 0);
   EXPECT_EQ(*indices.rbegin(), static_cast<int>(kMessageCount) - 1);
 
-  const std::pair<uint16_t, std::string_view> some[] = {{0, "Error"},        {1, "Mount"},       {12, "PRead"},
-                                                        {20, "Flush"},       {24, "Getdents64"}, {33, "RenameAt2"},
-                                                        {256, "SleepFlags"}, {257, "MakeNodeAt"}};
+  const std::pair<uint16_t, std::string_view> some[] = {{0, "Error"},        {1, "Mount"},        {12, "PRead"},
+                                                        {20, "Flush"},       {24, "Getdents64"},  {33, "RenameAt2"},
+                                                        {256, "SleepFlags"}, {257, "MakeNodeAt"}, {262, "FDataSync"}};
   for (auto [number, name] : some) EXPECT_EQ(MessageName(static_cast<Mid>(number)), name);
-  for (uint16_t number : {34, 35, 255, 258, 65535}) {
+  for (uint16_t number : {34, 35, 255, 263, 65535}) {
     EXPECT_EQ(MessageIndex(number), -1) << number;
     EXPECT_EQ(MessageName(static_cast<Mid>(number)), "") << number;
   }

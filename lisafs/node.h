@@ -82,7 +82,8 @@ class NodeTree {
   NodeTree(const NodeTree&) = delete;
   NodeTree& operator=(const NodeTree&) = delete;
 
-  // A new root: a mounted tree's. Trees of different mounts are strangers to each other, also where they overlap.
+  // A new root: a mounted tree's, or a file's that has no name. Trees of different mounts are strangers to each other,
+  // also where they overlap.
   NodeRef MakeRoot();
   // Another reference.
   NodeRef Copy(const Node& node);

@@ -44,10 +44,11 @@ void AllowReading(SeccompPolicy& policy, const GoferPolicyOptions& options) {
   policy.Allow(SCMP_SYS(statx), "FStat and every answer with an inode", {ArgIsDescriptor(0)})
       .Allow(SCMP_SYS(fstatfs), "FStatFS")
       .Allow(SCMP_SYS(readlinkat), "ReadLinkAt", {ArgIsDescriptor(0)})
-      .Allow(SCMP_SYS(getdents64), "Getdents64")
-      .Allow(SCMP_SYS(lseek), "Getdents64: from the start")
+      .Allow(SCMP_SYS(getdents64), "Getdents64, ListStat")
+      .Allow(SCMP_SYS(lseek), "Getdents64, ListStat: a directory's position; Seek")
       .Allow(SCMP_SYS(pread64), "PRead")
       .Allow(SCMP_SYS(fsync), "FSync")
+      .Allow(SCMP_SYS(fdatasync), "FDataSync")
       // With the working directory on /proc/self/fd, "N" is descriptor N's file itself.
       .Allow(SCMP_SYS(getxattr), "FGetXattr: \"N\" in /proc/self/fd")
       .Allow(SCMP_SYS(listxattr), "FListXattr: \"N\" in /proc/self/fd");
@@ -56,6 +57,7 @@ void AllowReading(SeccompPolicy& policy, const GoferPolicyOptions& options) {
 void AllowChanging(SeccompPolicy& policy, const GoferPolicyOptions& options) {
   const ArgCondition in_proc_self_fd = ArgIs(0, options.proc_self_fd, "/proc/self/fd");
   policy.Allow(SCMP_SYS(ftruncate), "SetStat")
+      .Allow(SCMP_SYS(copy_file_range), "CopyFileRange")
       .Allow(SCMP_SYS(fallocate), "FAllocate", {ArgLacks(1, ~kAllocateModes, "unknown mode")})
       .Allow(SCMP_SYS(fchmodat), "SetStat, before Linux 6.6", {in_proc_self_fd})
       .Allow(__NR_fchmodat2, "SetStat", {ArgIsDescriptor(0)})
@@ -72,6 +74,33 @@ void AllowChanging(SeccompPolicy& policy, const GoferPolicyOptions& options) {
       .Allow(SCMP_SYS(removexattr), "FRemoveXattr: \"N\" in /proc/self/fd");
 }
 
+void AllowMakingSockets(SeccompPolicy& policy) {
+  constexpr int kFlags = SOCK_NONBLOCK | SOCK_CLOEXEC;
+  const ArgCondition unix_domain = ArgIs(0, AF_UNIX, "AF_UNIX");
+  const ArgCondition protocol = ArgIs(2, 0, "protocol 0");
+  const char* why = "Connect, BindAt";
+  policy
+      .Allow(SCMP_SYS(socket), why,
+             {unix_domain, ArgIs(1, SOCK_STREAM | kFlags, "SOCK_STREAM|SOCK_NONBLOCK|SOCK_CLOEXEC"), protocol})
+      .Allow(SCMP_SYS(socket), why,
+             {unix_domain, ArgIs(1, SOCK_DGRAM | kFlags, "SOCK_DGRAM|SOCK_NONBLOCK|SOCK_CLOEXEC"), protocol})
+      .Allow(SCMP_SYS(socket), why,
+             {unix_domain, ArgIs(1, SOCK_SEQPACKET | kFlags, "SOCK_SEQPACKET|SOCK_NONBLOCK|SOCK_CLOEXEC"), protocol});
+}
+
+void AllowConnectingSockets(SeccompPolicy& policy) {
+  policy.Allow(SCMP_SYS(connect), "Connect: \"N\" in /proc/self/fd")
+      .Allow(SCMP_SYS(setresgid), "ConnectWithCreds: a thread for one connection takes the application's ids")
+      .Allow(SCMP_SYS(setresuid), "ConnectWithCreds: a thread for one connection takes the application's ids");
+}
+
+void AllowServingSockets(SeccompPolicy& policy) {
+  policy.Allow(SCMP_SYS(fchmod), "BindAt: the mode that the socket's file is to have")
+      .Allow(SCMP_SYS(bind), "BindAt: \"N/name\" in /proc/self/fd")
+      .Allow(SCMP_SYS(listen), "Listen")
+      .Allow(SCMP_SYS(accept4), "Accept", {ArgIs(3, SOCK_NONBLOCK | SOCK_CLOEXEC, "SOCK_NONBLOCK|SOCK_CLOEXEC")});
+}
+
 }  // namespace
 
 SeccompPolicy GoferPolicy(const GoferPolicyOptions& options) {
@@ -81,6 +110,9 @@ SeccompPolicy GoferPolicy(const GoferPolicyOptions& options) {
   AllowConnections(policy);
   AllowReading(policy, options);
   if (!options.read_only) AllowChanging(policy, options);
+  if (options.open_sockets || options.create_sockets) AllowMakingSockets(policy);
+  if (options.open_sockets) AllowConnectingSockets(policy);
+  if (options.create_sockets) AllowServingSockets(policy);
   return policy;
 }
 

@@ -12,6 +12,9 @@ struct GoferPolicyOptions {
   int proc_self_fd;
   // Every mount is read-only: no call that changes a file system is needed.
   bool read_only;
+  // A mount's client may connect to the sockets in it; may make sockets in it that it serves.
+  bool open_sockets = false;
+  bool create_sockets = false;
 };
 
 // For the gofer. To be made by the process that installs it, since it admits signals to that process.

@@ -54,12 +54,33 @@ std::set<std::string> Rows(const SeccompPolicy& policy, const std::set<std::stri
   return rows;
 }
 
-// Which mounts make a gofer need the row.
-std::string WithMounts(const std::string& row, const std::set<std::string>& writable,
-                       const std::set<std::string>& read_only) {
-  return row + Cell(!read_only.contains(row)  ? "one is writable"
-                    : !writable.contains(row) ? "all are read-only"
-                                              : "any");
+// The gofer's rows, each with the mounts that make a gofer need it.
+std::set<std::string> GoferRows(const std::set<std::string>& shared) {
+  auto rows = [&](GoferPolicyOptions options) {
+    options.proc_self_fd = 3;
+    return Rows(GoferPolicy(options), shared);
+  };
+  const std::set<std::string> writable = rows({.read_only = false});
+  const std::set<std::string> read_only = rows({.read_only = true});
+  const std::set<std::string> open_sockets = rows({.open_sockets = true});
+  const std::set<std::string> create_sockets = rows({.create_sockets = true});
+  std::set<std::string> all;
+  for (const auto* some : {&writable, &read_only, &open_sockets, &create_sockets}) {
+    for (const std::string& row : *some) {
+      std::string_view mounts = "any";
+      if (!open_sockets.contains(row)) {
+        mounts = read_only.contains(row) ? "all are read-only" : "one has uds-create";
+      } else if (!create_sockets.contains(row)) {
+        mounts = "one has uds-open";
+      } else if (!writable.contains(row)) {
+        mounts = "one has uds-open or uds-create";
+      } else if (!read_only.contains(row)) {
+        mounts = "one is writable";
+      }
+      all.insert(row + Cell(mounts));
+    }
+  }
+  return all;
 }
 
 }  // namespace
@@ -69,17 +90,13 @@ std::string PolicyTables() {
   AllowRuntime(common);
   AllowTransport(common);
   const std::set<std::string> shared = Rows(common);
-  const std::set<std::string> writable = Rows(GoferPolicy({.proc_self_fd = 3, .read_only = false}), shared);
-  const std::set<std::string> read_only = Rows(GoferPolicy({.proc_self_fd = 3, .read_only = true}), shared);
 
   std::string text(kIntroduction);
   text += "\n## lisafs-gofer and lisafs-plugin\n\n| call | arguments | for |\n|---|---|---|\n";
   for (const std::string& row : shared) text += row + "\n";
 
   text += "\n## lisafs-gofer\n\n| call | arguments | for | mounts |\n|---|---|---|---|\n";
-  std::set<std::string> gofer = writable;
-  gofer.insert(read_only.begin(), read_only.end());
-  for (const std::string& row : gofer) text += WithMounts(row, writable, read_only) + "\n";
+  for (const std::string& row : GoferRows(shared)) text += row + "\n";
 
   text += "\n## lisafs-plugin\n\n| call | arguments | for |\n|---|---|---|\n";
   for (const std::string& row : Rows(PluginPolicy(), shared)) text += row + "\n";
