@@ -184,6 +184,41 @@ Result<std::vector<Entry>> GoferTest::List(Fdid fd, int32_t count) {
   return entries;
 }
 
+Result<std::vector<EntryWithStat>> GoferTest::ListStat(Fdid fd, uint64_t position, uint32_t size) {
+  std::vector<EntryWithStat> entries;
+  LISAFS_RETURN_IF_ERROR(client_->Call<Mid::kListStat>(
+      {.fd = fd, .position = position, .size = size}, [&](const ListStatResp& response) -> Status {
+        EXPECT_LE(response.dirents.bytes.size(), size);
+        Reader reader(response.dirents.bytes);
+        for (size_t i = 0; i < response.count; ++i) {
+          StatDirent entry;
+          std::apply([&](auto&... field) { (reader.Read(field), ...); }, entry.Tie());
+          if (!reader.ok()) return Fail(EPROTO);
+          entries.push_back({std::string(entry.name), entry.off, entry.stat});
+        }
+        return {};
+      }));
+  return entries;
+}
+
+Result<uint64_t> GoferTest::Seek(Fdid fd, uint64_t offset, int whence) {
+  LISAFS_ASSIGN_OR_RETURN(
+      SeekResp response,
+      client_->Call<Mid::kSeek>({.fd = fd, .offset = offset, .whence = static_cast<uint32_t>(whence)}));
+  return response.offset;
+}
+
+Result<uint64_t> GoferTest::Copy(Fdid from, uint64_t from_offset, Fdid to, uint64_t to_offset, uint64_t length) {
+  LISAFS_ASSIGN_OR_RETURN(PWriteResp response,
+                          client_->Call<Mid::kCopyFileRange>({from, from_offset, to, to_offset, length}));
+  return response.count;
+}
+
+Result<OpenCreateAtResp> GoferTest::CreateUnnamed(Fdid dir, int flags, uint16_t mode, Donations* donated) {
+  return client_->Call<Mid::kOpenUnnamed>(
+      {.common = {.dir_fd = dir, .mode = mode}, .flags = static_cast<uint32_t>(flags)}, donated);
+}
+
 Result<std::string> GoferTest::GetXattr(Fdid fd, std::string_view name, uint32_t size) {
   std::string value;
   LISAFS_RETURN_IF_ERROR(

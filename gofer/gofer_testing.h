@@ -37,6 +37,12 @@ struct Entry {
   Dirent dirent;  // Without the name.
 };
 
+struct EntryWithStat {
+  std::string name;
+  uint64_t off;
+  Statx stat;
+};
+
 class GoferTest : public testing::Test {
  protected:
   GoferTest();
@@ -80,6 +86,11 @@ class GoferTest : public testing::Test {
   Result<SetStatResp> SetStat(const SetStatReq& request);
   Result<std::string> ReadLink(Fdid fd);
   Result<std::vector<Entry>> List(Fdid fd, int32_t count);
+  // Messages 258 to 261.
+  Result<std::vector<EntryWithStat>> ListStat(Fdid fd, uint64_t position, uint32_t size);
+  Result<uint64_t> Seek(Fdid fd, uint64_t offset, int whence);
+  Result<uint64_t> Copy(Fdid from, uint64_t from_offset, Fdid to, uint64_t to_offset, uint64_t length);
+  Result<OpenCreateAtResp> CreateUnnamed(Fdid dir, int flags = 2, uint16_t mode = 0644, Donations* donated = nullptr);
   Result<std::string> GetXattr(Fdid fd, std::string_view name, uint32_t size = 0);
   Status SetXattr(Fdid fd, std::string_view name, std::string_view value, uint32_t flags = 0);
   Result<std::vector<std::string>> ListXattr(Fdid fd, uint64_t size = 0);

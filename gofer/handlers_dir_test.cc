@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -118,6 +119,68 @@ TEST_F(DirTest, Fails) {
   EXPECT_EQ(ErrnoOf(List(root(), 1000)), EINVAL);
   EXPECT_EQ(ErrnoOf(List(Open(Find(root(), "f").control_fd, O_RDONLY).value(), 1000)), ENOTDIR);
   EXPECT_EQ(ErrnoOf(List(99, 1000)), EBADF);
+}
+
+class ListStatTest : public DirTest {
+ protected:
+  std::vector<EntryWithStat> ListAllWithStat(Fdid open, uint32_t size) {
+    std::vector<EntryWithStat> all;
+    for (uint64_t position = 0;; position = all.back().off) {
+      auto some = ListStat(open, position, size);
+      EXPECT_TRUE(some) << some.error().ToString();
+      if (!some || some->empty()) return all;
+      all.insert(all.end(), some->begin(), some->end());
+    }
+  }
+};
+
+TEST_F(ListStatTest, GivesWhatFStatWould) {
+  WriteHostFile("f", "hello");
+  ASSERT_EQ(mkdir(Path("d").c_str(), 0755), 0);
+  ASSERT_EQ(symlink("f", Path("link").c_str()), 0);
+  ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0644), 0);
+  Serve();
+  auto entries = ListAllWithStat(Open(root(), O_RDONLY).value(), 65536);
+  EXPECT_EQ(entries.size(), 4u);
+  for (const EntryWithStat& entry : entries) {
+    Statx stat = Find(root(), entry.name).stat;
+    EXPECT_EQ(memcmp(&entry.stat, &stat, sizeof stat), 0) << entry.name;
+  }
+}
+
+TEST_F(ListStatTest, ListsWithAnyBudgetFromAnyPosition) {
+  std::multiset<std::string> made;
+  for (int i = 0; i < 500; ++i) {
+    std::string name = std::string(i % 50, 'n') + std::to_string(i);
+    WriteHostFile(name);
+    made.insert(name);
+  }
+  Serve({.max_message = 20000});
+  Fdid open = Open(root(), O_RDONLY).value();
+  for (uint32_t size : {210u, 1000u, 4096u, 65536u, UINT32_MAX}) {
+    std::multiset<std::string> seen;
+    for (const EntryWithStat& entry : ListAllWithStat(open, size)) seen.insert(entry.name);
+    EXPECT_EQ(seen, made) << size;
+  }
+  auto all = ListAllWithStat(open, 65536);
+  for (size_t i : {3u, 400u, 77u}) {
+    auto next = ListStat(open, all[i].off, 300);
+    ASSERT_TRUE(next && !next->empty());
+    EXPECT_EQ(next->front().name, all[i + 1].name);
+  }
+}
+
+TEST_F(ListStatTest, Fails) {
+  WriteHostFile(std::string(201, 'n'));
+  WriteHostFile("f");
+  Serve();
+  Fdid open = Open(root(), O_RDONLY).value();
+  EXPECT_EQ(ErrnoOf(ListStat(open, 0, 100)), EINVAL);
+  EXPECT_EQ(ListStat(open, 0, 0)->size(), 0u);
+  EXPECT_EQ(ErrnoOf(ListStat(root(), 0, 1000)), EINVAL);
+  EXPECT_EQ(ErrnoOf(ListStat(Open(Find(root(), "f").control_fd, O_RDONLY).value(), 0, 1000)), ENOTDIR);
+  EXPECT_EQ(ErrnoOf(ListStat(99, 0, 1000)), EBADF);
+  EXPECT_EQ(ErrnoOf(ListStat(open, uint64_t{1} << 63, 1000)), EINVAL);
 }
 
 TEST_F(DirTest, TwoListingsOfOneOpenFdShareItsEntries) {

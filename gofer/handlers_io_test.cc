@@ -108,5 +108,54 @@ TEST_F(IoTest, Allocates) {
   EXPECT_EQ(ErrnoOf(FAllocate(file, 0, 0, 1)), EINVAL);
 }
 
+TEST_F(IoTest, SyncsData) {
+  WriteHostFile("f", "hello");
+  Serve();
+  Fdid file = Find(root(), "f").control_fd;
+  EXPECT_TRUE(client().Call<Mid::kFDataSync>({Open(file, O_RDWR).value()}));
+  EXPECT_EQ(ErrnoOf(client().Call<Mid::kFDataSync>({file})), EINVAL);
+  EXPECT_EQ(ErrnoOf(client().Call<Mid::kFDataSync>({99})), EBADF);
+}
+
+TEST_F(IoTest, SeeksDataAndHoles) {
+  WriteHostFile("f");
+  ASSERT_EQ(truncate(Path("f").c_str(), 1 << 20), 0);
+  Serve();
+  Fdid file = Find(root(), "f").control_fd;
+  Fdid open = Open(file, O_RDWR).value();
+  EXPECT_EQ(ErrnoOf(Seek(open, 0, SEEK_DATA)), ENXIO);
+  EXPECT_EQ(Seek(open, 0, SEEK_HOLE).value(), 0u);
+  ASSERT_EQ(PWrite(open, 512 << 10, std::string(4096, 'x')).value(), 4096u);
+  EXPECT_EQ(Seek(open, 0, SEEK_DATA).value(), 512u << 10);
+  EXPECT_EQ(Seek(open, 512 << 10, SEEK_HOLE).value(), (512u << 10) + 4096);
+  EXPECT_EQ(ErrnoOf(Seek(open, 2 << 20, SEEK_DATA)), ENXIO);
+  EXPECT_NE(ErrnoOf(Seek(open, uint64_t{1} << 63, SEEK_DATA)), 0);
+  for (int whence : {SEEK_SET, SEEK_CUR, SEEK_END, 99}) EXPECT_EQ(ErrnoOf(Seek(open, 0, whence)), EINVAL);
+  // A directory's position is the listing's.
+  EXPECT_EQ(ErrnoOf(Seek(Open(root(), O_RDONLY).value(), 0, SEEK_HOLE)), EINVAL);
+  EXPECT_EQ(ErrnoOf(Seek(file, 0, SEEK_DATA)), EINVAL);
+  EXPECT_EQ(ErrnoOf(Seek(99, 0, SEEK_DATA)), EBADF);
+}
+
+TEST_F(IoTest, Copies) {
+  WriteHostFile("from", "0123456789");
+  WriteHostFile("to");
+  Serve();
+  Fdid from = Open(Find(root(), "from").control_fd, O_RDONLY).value();
+  Fdid to = Open(Find(root(), "to").control_fd, O_WRONLY).value();
+  EXPECT_EQ(Copy(from, 2, to, 1, 5).value(), 5u);
+  EXPECT_EQ(ReadHostFile("to"), std::string("\0"
+                                            "23456",
+                                            6));
+  EXPECT_EQ(Copy(from, 8, to, 0, UINT64_MAX).value(), 2u);
+  EXPECT_EQ(Copy(from, 10, to, 0, 1).value(), 0u);
+  EXPECT_EQ(ErrnoOf(Copy(to, 0, from, 0, 1)), EBADF);
+  EXPECT_EQ(ErrnoOf(Copy(to, 0, to, 0, 1)), EBADF);
+  EXPECT_EQ(ErrnoOf(Copy(from, uint64_t{1} << 63, to, 0, 1)), EINVAL);
+  EXPECT_EQ(ErrnoOf(Copy(root(), 0, to, 0, 1)), EINVAL);
+  EXPECT_EQ(ErrnoOf(Copy(from, 0, 99, 0, 1)), EBADF);
+  EXPECT_EQ(ErrnoOf(Copy(Open(root(), O_RDONLY).value(), 0, to, 0, 1)), EISDIR);
+}
+
 }  // namespace
 }  // namespace lisafs

@@ -140,5 +140,46 @@ TEST_F(OpenTest, CreatesForItsOwnerWithSetIdBits) {
   EXPECT_EQ(made->child.stat.mode, S_IFREG | 06755);
 }
 
+TEST_F(OpenTest, AFileWithoutANameMayGetOne) {
+  Serve();
+  Donations donated;
+  auto made = CreateUnnamed(root(), O_RDWR, 0640, &donated);
+  if (!made && made.error() == Errno(EOPNOTSUPP)) GTEST_SKIP() << "no unnamed files on this file system";
+  ASSERT_TRUE(made) << made.error().ToString();
+  EXPECT_EQ(donated.size(), 1u);
+  EXPECT_EQ(made->child.stat.mode, S_IFREG | 0640);
+  EXPECT_EQ(made->child.stat.nlink, 0u);
+  EXPECT_EQ(PWrite(made->open_fd, 0, "hello").value(), 5u);
+  EXPECT_TRUE(Open(made->child.control_fd, O_RDONLY));
+  EXPECT_EQ(SetStat({.fd = made->child.control_fd, .mask = STATX_MODE, .mode = 0600})->failure_mask, 0u);
+  EXPECT_TRUE(List(Open(root(), O_RDONLY).value(), 1000)->empty());
+
+  auto linked = Link(root(), made->child.control_fd, "f");
+  ASSERT_TRUE(linked) << linked.error().ToString();
+  EXPECT_EQ(linked->stat.ino, made->child.stat.ino);
+  EXPECT_EQ(linked->stat.nlink, 1u);
+  EXPECT_EQ(ReadHostFile("f"), "hello");
+  // Gone for good.
+  ASSERT_TRUE(Unlink(root(), "f"));
+  EXPECT_EQ(ErrnoOf(Link(root(), linked->control_fd, "g")), EINVAL);
+  EXPECT_EQ(ErrnoOf(Link(root(), made->child.control_fd, "g")), ENOENT);
+  EXPECT_EQ(PRead(made->open_fd, 0, 10).value(), "hello");
+}
+
+TEST_F(OpenTest, CreatingAFileWithoutANameFails) {
+  WriteHostFile("f");
+  ASSERT_EQ(mkdir(Path("gone").c_str(), 0755), 0);
+  Serve({.max_fds = 4});
+  Fdid file = Find(root(), "f").control_fd;
+  Fdid gone = Find(root(), "gone").control_fd;
+  EXPECT_EQ(ErrnoOf(CreateUnnamed(file)), ENOTDIR);
+  EXPECT_EQ(ErrnoOf(CreateUnnamed(99)), EBADF);
+  EXPECT_EQ(ErrnoOf(CreateUnnamed(root(), O_RDONLY)), EINVAL);
+  EXPECT_EQ(ErrnoOf(CreateUnnamed(root(), O_ACCMODE)), EINVAL);
+  EXPECT_EQ(ErrnoOf(CreateUnnamed(root())), EMFILE);
+  ASSERT_TRUE(Unlink(root(), "gone", AT_REMOVEDIR));
+  EXPECT_EQ(ErrnoOf(CreateUnnamed(gone)), EINVAL);
+}
+
 }  // namespace
 }  // namespace lisafs

@@ -181,7 +181,35 @@ void Exercise(Client& client, bool read_only) {
   refused(client.Call<Mid::kRenameAt2>({root, root, "node", "file", 2}));
   refused(client.Call<Mid::kUnlinkAt>({.dir_fd = root, .name = "node"}));
   refused(client.Call<Mid::kUnlinkAt>({.dir_fd = root, .flags = AT_REMOVEDIR, .name = "dir"}));
+  refused(client.Call<Mid::kOpenUnnamed>({.common = common, .flags = O_RDWR}));
+  refused(client.Call<Mid::kCopyFileRange>({open->open_fd, 0, writable, 0, 10}));
+  EXPECT_TRUE(client.Call<Mid::kFDataSync>({open->open_fd}));
+  EXPECT_TRUE(client.Call<Mid::kSeek>({.fd = open->open_fd, .whence = SEEK_HOLE}));
+  EXPECT_TRUE(client.Call<Mid::kListStat>({.fd = listing->open_fd, .size = 65536}, ignore));
   EXPECT_TRUE(client.Call<Mid::kClose>({FdArray(std::span(&file, 1))}));
+}
+
+// The same of the handlers that only some mounts allow.
+void ExerciseSockets(Client& client) {
+  const Fdid root = client.root().control_fd;
+  Donations donated;
+  auto bound = client.Call<Mid::kBindAt>(
+      {.common = {.dir_fd = root, .uid = 1000, .gid = 1000, .mode = 0600}, .sock_type = SOCK_STREAM, .name = "socket"},
+      &donated);
+  ASSERT_TRUE(bound);
+  EXPECT_TRUE(client.Call<Mid::kListen>({.fd = bound->bound_socket_fd, .backlog = 10}));
+  const Fdid socket = bound->child.control_fd;
+  EXPECT_TRUE(client.Call<Mid::kConnect>({.fd = socket}, &donated));
+  EXPECT_TRUE(client.Call<Mid::kConnectWithCreds>({.fd = socket, .sock_type = SOCK_STREAM, .uid = 1000, .gid = 1000},
+                                                  &donated));
+  auto stranger =
+      client.Call<Mid::kConnectWithCreds>({.fd = socket, .sock_type = SOCK_STREAM, .uid = 1001, .gid = 1000}, &donated);
+  EXPECT_EQ(stranger ? 0 : stranger.error().value(), EACCES);
+  EXPECT_TRUE(client.Call<Mid::kAccept>(
+      {bound->bound_socket_fd}, [](const StringResp&) {}, &donated));
+  auto fifo = client.Call<Mid::kMakeNodeAt>({.common = {.dir_fd = root, .mode = S_IFIFO | 0600}, .name = "fifo2"});
+  ASSERT_TRUE(fifo);
+  EXPECT_TRUE(client.Call<Mid::kOpenAt>({.fd = fifo->child.control_fd}, &donated));
 }
 
 class ExerciseTest : public MainTest, public testing::WithParamInterface<bool> {};
@@ -195,6 +223,21 @@ TEST_P(ExerciseTest, NothingIsKilled) {
   auto client = Client::Connect(std::move(ours_), {.max_channels = 2});
   ASSERT_TRUE(client) << Stderr();
   Exercise(**client, GetParam());
+  client->reset();
+  EXPECT_EQ(Wait(), 0);
+  EXPECT_EQ(Stderr(), "");
+}
+
+TEST_F(MainTest, NothingIsKilledOfWhatAMountAllows) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  std::ofstream(Path("file")) << "content";
+  ASSERT_EQ(symlink("file", Path("link").c_str()), 0);
+  Start({"--serve", "10=" + directory_ + ":uds-open:uds-create:fifo"}, {theirs_.get()});
+  theirs_.reset();
+  auto client = Client::Connect(std::move(ours_), {.max_channels = 2});
+  ASSERT_TRUE(client) << Stderr();
+  Exercise(**client, false);
+  ExerciseSockets(**client);
   client->reset();
   EXPECT_EQ(Wait(), 0);
   EXPECT_EQ(Stderr(), "");

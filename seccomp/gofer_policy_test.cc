@@ -31,7 +31,10 @@ struct Held {
 
 enum class Admitted {
   kAlways,
-  kReadWrite,  // Not by a read-only gofer.
+  kReadWrite,      // Not by a read-only gofer.
+  kOpenSockets,    // By one with such a mount;
+  kCreateSockets,  // likewise;
+  kSockets,        // by either.
   kNever,
 };
 using enum Admitted;
@@ -101,6 +104,13 @@ const Case kCases[] = {
      [](const Held& h) {
        if (ftruncate(h.fd(), 1) < 0) return;
      }},
+    {"fdatasync", kAlways, [](const Held& h) { fdatasync(h.fd()); }},
+    {"copy_file_range", kReadWrite,
+     [](const Held& h) {
+       if (copy_file_range(h.fd(), nullptr, h.fd(), nullptr, 1, 0) < 0) return;
+     }},
+    {"file without a name", kReadWrite,
+     [](const Held& h) { Fd(openat(h.dir(), ".", O_TMPFILE | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600)); }},
     {"fsync", kAlways, [](const Held& h) { fsync(h.fd()); }},
     {"fallocate", kReadWrite, [](const Held& h) { fallocate(h.fd(), 0, 0, 1); }},
     {"fallocate with an unknown mode", kNever, [](const Held& h) { fallocate(h.fd(), 0x1000, 0, 1); }},
@@ -158,7 +168,24 @@ const Case kCases[] = {
        int ends[2];
        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
      }},
-    {"socket", kNever, [](const Held&) { socket(AF_UNIX, SOCK_STREAM, 0); }},
+    {"socket", kSockets, [](const Held&) { socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }},
+    {"socket for datagrams", kSockets,
+     [](const Held&) { socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }},
+    {"socket for packets", kSockets,
+     [](const Held&) { socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }},
+    {"socket that waits", kNever, [](const Held&) { socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0); }},
+    {"socket of another domain", kNever,
+     [](const Held&) { socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }},
+    {"connect", kOpenSockets, [](const Held& h) { connect(h.fd(), nullptr, 0); }},
+    {"other ids", kOpenSockets,
+     [](const Held&) {
+       if (syscall(SYS_setresgid, -1, -1, -1) != 0 || syscall(SYS_setresuid, -1, -1, -1) != 0) _exit(1);
+     }},
+    {"bind", kCreateSockets, [](const Held& h) { bind(h.fd(), nullptr, 0); }},
+    {"listen", kCreateSockets, [](const Held& h) { listen(h.fd(), 1); }},
+    {"accept", kCreateSockets, [](const Held& h) { accept4(h.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC); }},
+    {"accept and wait", kNever, [](const Held& h) { accept4(h.fd(), nullptr, nullptr, SOCK_CLOEXEC); }},
+    {"fchmod", kCreateSockets, [](const Held& h) { fchmod(h.fd(), 0600); }},
     {"executable memory", kNever,
      [](const Held&) { mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }},
     {"memory made executable", kNever,
@@ -190,24 +217,55 @@ const Case kCases[] = {
     {"another filter", kNever, [](const Held&) { prctl(PR_SET_SECCOMP, 0, 0, 0, 0); }},
 };
 
-class GoferPolicyTest : public testing::TestWithParam<bool> {};
+struct Mounts {
+  const char* name;
+  bool read_only;
+  bool open_sockets;
+  bool create_sockets;
+
+  bool Admit(Admitted admitted) const {
+    switch (admitted) {
+      case kAlways:
+        return true;
+      case kReadWrite:
+        return !read_only;
+      case kOpenSockets:
+        return open_sockets;
+      case kCreateSockets:
+        return create_sockets;
+      case kSockets:
+        return open_sockets || create_sockets;
+      case kNever:
+        return false;
+    }
+    return false;
+  }
+};
+
+class GoferPolicyTest : public testing::TestWithParam<Mounts> {};
 
 TEST_P(GoferPolicyTest, AdmitsWhatItShould) {
-  const bool read_only = GetParam();
+  const Mounts& mounts = GetParam();
   for (const Case& c : kCases) {
-    bool survives = c.admitted == kAlways || (c.admitted == kReadWrite && !read_only);
     EXPECT_EQ(OutcomeOf([&] {
                 Held held;
-                InstallOrExit(GoferPolicy({.proc_self_fd = held.proc(), .read_only = read_only}));
+                InstallOrExit(GoferPolicy({.proc_self_fd = held.proc(),
+                                           .read_only = mounts.read_only,
+                                           .open_sockets = mounts.open_sockets,
+                                           .create_sockets = mounts.create_sockets}));
                 c.call(held);
               }),
-              survives ? kSurvived : kKilled)
+              mounts.Admit(c.admitted) ? kSurvived : kKilled)
         << c.name;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Mounts, GoferPolicyTest, testing::Bool(),
-                         [](const auto& info) { return info.param ? "ReadOnly" : "ReadWrite"; });
+INSTANTIATE_TEST_SUITE_P(Mounts, GoferPolicyTest,
+                         testing::Values(Mounts{"ReadOnly", true, false, false},
+                                         Mounts{"ReadWrite", false, false, false},
+                                         Mounts{"ReadOnlyWithSockets", true, true, false},
+                                         Mounts{"WithBoundSockets", false, false, true}),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace lisafs

@@ -65,6 +65,7 @@ struct Kind {
 const Kind kKinds[] = {
     {"Gofer", false, {}},
     {"GoferReadOnly", false, {.read_only = true}},
+    {"GoferWithSockets", false, {.sockets = true, .fifos = true}},
     {"GvisorServer", true, {}},
     {"GvisorServerReadOnly", true, {.read_only = true}},
     {"GvisorServerWithSockets", true, {.sockets = true, .fifos = true}},
@@ -126,7 +127,9 @@ class ConformanceTest : public testing::TestWithParam<Parameter> {
     const Serving& serving = kind.serving;
     std::string fd = std::to_string(socket);
     if (!kind.gvisor) {
-      return {DataFile("gofer/lisafs-gofer"), "--serve", fd + "=" + directory + (serving.read_only ? ":ro" : "")};
+      return {DataFile("gofer/lisafs-gofer"), "--serve",
+              fd + "=" + directory + (serving.read_only ? ":ro" : "") +
+                  (serving.sockets ? ":uds-open:uds-create" : "") + (serving.fifos ? ":fifo" : "")};
     }
     std::vector<std::string> command = {BuildGvisorServer().path};
     if (serving.read_only) command.push_back("-read-only");
