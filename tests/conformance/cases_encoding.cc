@@ -13,10 +13,10 @@ namespace lisafs::conformance {
 namespace {
 
 const std::set<Mid>& Writes() {
-  static const std::set<Mid> writes = {Mid::kSetStat,      Mid::kOpenCreateAt, Mid::kPWrite,    Mid::kMkdirAt,
-                                       Mid::kMknodAt,      Mid::kSymlinkAt,    Mid::kLinkAt,    Mid::kFAllocate,
-                                       Mid::kUnlinkAt,     Mid::kRenameAt,     Mid::kRenameAt2, Mid::kFSetXattr,
-                                       Mid::kFRemoveXattr, Mid::kBindAt,       Mid::kMakeNodeAt};
+  static const std::set<Mid> writes = {
+      Mid::kSetStat,      Mid::kOpenCreateAt, Mid::kPWrite,     Mid::kMkdirAt,       Mid::kMknodAt,    Mid::kSymlinkAt,
+      Mid::kLinkAt,       Mid::kFAllocate,    Mid::kUnlinkAt,   Mid::kRenameAt,      Mid::kRenameAt2,  Mid::kFSetXattr,
+      Mid::kFRemoveXattr, Mid::kBindAt,       Mid::kMakeNodeAt, Mid::kCopyFileRange, Mid::kOpenUnnamed};
   return writes;
 }
 
