@@ -198,9 +198,6 @@ func TestFIFO(t *testing.T) {
 // Without the options, special files are only seen, and not even that with the older vintage.
 func TestSpecialFilesAreNotServed(t *testing.T) {
 	onEveryServerPrepared(t, options{}, map[linux.SockType]int{}, func(m *mount) {
-		if !m.gvisor && !goferServesSockets() {
-			m.Skip("this lisafs-gofer serves no sockets and FIFOs")
-		}
 		if m.gvisor && !peer.WalksSpecialFiles {
 			for _, name := range []string{"socket1", "fifo"} {
 				_, err := m.root.Walk(m.ctx, name)

@@ -41,9 +41,6 @@ func TestMount(t *testing.T) {
 			}
 		}
 		for _, mid := range peer.AddedMessages {
-			if !m.gvisor && !goferServesSockets() && mid > 31 {
-				continue
-			}
 			if want := !m.gvisor || peer.ServesXattrs; m.client.IsSupported(mid) != want {
 				m.Errorf("message %d: announced is %v", mid, !want)
 			}
