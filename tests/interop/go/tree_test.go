@@ -276,6 +276,16 @@ func TestUnlink(t *testing.T) {
 		// What is open stays so.
 		_, err = open.Write(m.ctx, []byte("gone but here"), 0)
 		m.must("PWrite after an unlink", err)
+		again, donated, err := file.OpenAt(m.ctx, unix.O_RDONLY)
+		if m.gvisor && !peer.OpensDeleted {
+			m.fails("OpenAt after an unlink", err, unix.EINVAL)
+		} else {
+			m.must("OpenAt after an unlink", err)
+			m.client.CloseFD(m.ctx, again, false)
+			if donated >= 0 {
+				unix.Close(donated)
+			}
+		}
 
 		m.must("UnlinkAt", m.root.UnlinkAt(m.ctx, "directory", unix.AT_REMOVEDIR))
 		_, err = directory.MkdirAt(m.ctx, "below", 0o755, 0, 0)
