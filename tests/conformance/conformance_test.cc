@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,7 +24,7 @@ using tests::DataFile;
 using tests::Process;
 using tests::TempDir;
 
-// The program that serves as gVisor's gofer does, built from its module. Empty, and `why_not` set, where that is
+// A program that serves as one of gVisor's gofers does, built from its sources. Empty, and `why_not` set, where that is
 // impossible.
 struct GvisorServer {
   std::string path;
@@ -32,43 +32,42 @@ struct GvisorServer {
   bool broken = false;  // It should have been possible.
 };
 
-const GvisorServer& BuildGvisorServer() {
-  static TempDir* directory = new TempDir;  // Removed below, by the environment.
-  static const GvisorServer server = [] {
-    const char* set = getenv("LISAFS_CACHE");
-    std::string cache = set == nullptr || *set == '\0' ? "/var/cache/lisafs" : set;
-    std::string go = cache + "/bin/go";
-    if (access(go.c_str(), X_OK) != 0) return GvisorServer{.why_not = "there is no " + go + "; run scripts/setup.sh"};
-    // The folder itself, not the links to its files in the test's runfiles.
-    auto sources = std::filesystem::canonical(DataFile("tests/interop/go/go.mod")).parent_path();
-    auto ran = tests::RunProgram(
-        {go, "build", "-o", *directory / "fsgofer", "./fsgofer"},
-        {.environment = {"GOPATH=" + cache + "/go", "GOCACHE=" + cache + "/go/build", "GOPROXY=off",
-                         "GOFLAGS=-mod=readonly -buildvcs=false", "GOTOOLCHAIN=local", "CGO_ENABLED=0"},
-         .directory = sources,
-         .timeout = std::chrono::minutes(5)});
-    if (!ran.ok()) return GvisorServer{.why_not = "building gVisor's server: " + ran.err, .broken = true};
-    return GvisorServer{.path = *directory / "fsgofer"};
-  }();
+const GvisorServer& BuildGvisorServer(const std::string& vintage) {
+  static TempDir* directory = new TempDir;  // Removed by the clean-up below.
   static struct Cleanup {
     ~Cleanup() { delete directory; }
   } cleanup;
+  static std::map<std::string, GvisorServer> servers;
+  auto [entry, is_new] = servers.try_emplace(vintage);
+  GvisorServer& server = entry->second;
+  if (!is_new) return server;
+  constexpr int kNotInstalled = 77;
+  auto ran = tests::RunProgram({DataFile("tests/interop/run_go.sh"), vintage, "build", "-o", *directory / vintage,
+                                "lisafs/tests/interop/fsgofer"},
+                               {.timeout = std::chrono::minutes(5)});
+  if (ran.ok()) {
+    server.path = *directory / vintage;
+  } else if (ran.status == kNotInstalled) {
+    server.why_not = ran.out;
+  } else {
+    server = {.why_not = Text("building gVisor's server:", ran.err), .broken = true};
+  }
   return server;
 }
 
 struct Kind {
   const char* name;
-  bool gvisor;
+  const char* vintage;  // Of gVisor's server; null for lisafs-gofer.
   Serving serving;
 };
 
 const Kind kKinds[] = {
-    {"Gofer", false, {}},
-    {"GoferReadOnly", false, {.read_only = true}},
-    {"GoferWithSockets", false, {.sockets = true, .fifos = true}},
-    {"GvisorServer", true, {}},
-    {"GvisorServerReadOnly", true, {.read_only = true}},
-    {"GvisorServerWithSockets", true, {.sockets = true, .fifos = true}},
+    {"Gofer", nullptr, {}},
+    {"GoferReadOnly", nullptr, {.read_only = true}},
+    {"GoferWithSockets", nullptr, {.sockets = true, .fifos = true}},
+    {"GvisorServer", "newest", {}},
+    {"GvisorServerReadOnly", "newest", {.read_only = true}},
+    {"GvisorServerWithSockets", "newest", {.sockets = true, .fifos = true}},
 };
 
 struct Parameter {
@@ -105,16 +104,17 @@ class ConformanceTest : public testing::TestWithParam<Parameter> {
   void SetUp() override {
     if (geteuid() != 0) GTEST_SKIP() << "files of every type and owner can be made only by root";
     umask(0);
-    if (!GetParam().kind->gvisor) {
+    const char* vintage = GetParam().kind->vintage;
+    if (vintage == nullptr) {
       std::vector<std::string> errors;
       expectations_ = Expectations::Parse("", errors);
       return;
     }
-    const GvisorServer& server = BuildGvisorServer();
+    const GvisorServer& server = BuildGvisorServer(vintage);
     if (server.broken) FAIL() << server.why_not;
     if (server.path.empty()) GTEST_SKIP() << server.why_not;
     std::vector<std::string> errors;
-    auto text = tests::ReadFile(DataFile("tests/conformance/gvisor.expect"));
+    auto text = tests::ReadFile(DataFile("tests/conformance/gvisor_" + std::string(vintage) + ".expect"));
     ASSERT_TRUE(text.has_value());
     expectations_ = Expectations::Parse(*text, errors);
     EXPECT_TRUE(errors.empty()) << errors[0];
@@ -126,12 +126,12 @@ class ConformanceTest : public testing::TestWithParam<Parameter> {
     const Kind& kind = *GetParam().kind;
     const Serving& serving = kind.serving;
     std::string fd = std::to_string(socket);
-    if (!kind.gvisor) {
+    if (kind.vintage == nullptr) {
       return {DataFile("gofer/lisafs-gofer"), "--serve",
               fd + "=" + directory + (serving.read_only ? ":ro" : "") +
                   (serving.sockets ? ":uds-open:uds-create" : "") + (serving.fifos ? ":fifo" : "")};
     }
-    std::vector<std::string> command = {BuildGvisorServer().path};
+    std::vector<std::string> command = {BuildGvisorServer(kind.vintage).path};
     if (serving.read_only) command.push_back("-read-only");
     if (serving.sockets) command.push_back("-sockets");
     if (serving.fifos) command.push_back("-fifos");
