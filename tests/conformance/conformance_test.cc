@@ -7,13 +7,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/fd.h"
 #include "tests/conformance/suite.h"
+#include "tests/interop/gvisor_server.h"
 #include "tests/support/files.h"
 #include "tests/support/process.h"
 
@@ -23,37 +23,6 @@ namespace {
 using tests::DataFile;
 using tests::Process;
 using tests::TempDir;
-
-// A program that serves as one of gVisor's gofers does, built from its sources. Empty, and `why_not` set, where that is
-// impossible.
-struct GvisorServer {
-  std::string path;
-  std::string why_not;
-  bool broken = false;  // It should have been possible.
-};
-
-const GvisorServer& BuildGvisorServer(const std::string& vintage) {
-  static TempDir* directory = new TempDir;  // Removed by the clean-up below.
-  static struct Cleanup {
-    ~Cleanup() { delete directory; }
-  } cleanup;
-  static std::map<std::string, GvisorServer> servers;
-  auto [entry, is_new] = servers.try_emplace(vintage);
-  GvisorServer& server = entry->second;
-  if (!is_new) return server;
-  constexpr int kNotInstalled = 77;
-  auto ran = tests::RunProgram({DataFile("tests/interop/run_go.sh"), vintage, "build", "-o", *directory / vintage,
-                                "lisafs/tests/interop/fsgofer"},
-                               {.timeout = std::chrono::minutes(5)});
-  if (ran.ok()) {
-    server.path = *directory / vintage;
-  } else if (ran.status == kNotInstalled) {
-    server.why_not = ran.out;
-  } else {
-    server = {.why_not = Text("building gVisor's server:", ran.err), .broken = true};
-  }
-  return server;
-}
 
 struct Kind {
   const char* name;
@@ -110,7 +79,7 @@ class ConformanceTest : public testing::TestWithParam<Parameter> {
       expectations_ = Expectations::Parse("", errors);
       return;
     }
-    const GvisorServer& server = BuildGvisorServer(vintage);
+    const tests::GvisorServer& server = tests::GetGvisorServer(vintage);
     if (server.broken) FAIL() << server.why_not;
     if (server.path.empty()) GTEST_SKIP() << server.why_not;
     std::vector<std::string> errors;
@@ -131,7 +100,7 @@ class ConformanceTest : public testing::TestWithParam<Parameter> {
               fd + "=" + directory + (serving.read_only ? ":ro" : "") +
                   (serving.sockets ? ":uds-open:uds-create" : "") + (serving.fifos ? ":fifo" : "")};
     }
-    std::vector<std::string> command = {BuildGvisorServer(kind.vintage).path};
+    std::vector<std::string> command = {tests::GetGvisorServer(kind.vintage).path};
     if (serving.read_only) command.push_back("-read-only");
     if (serving.sockets) command.push_back("-sockets");
     if (serving.fifos) command.push_back("-fifos");

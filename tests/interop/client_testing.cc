@@ -24,8 +24,7 @@ void ClientTest::Start(const Serving& serving) {
     if (serving.read_only) command.back() += ":ro";
     if (serving.sockets) command.back() += ":uds-open:uds-create";
   } else {
-    const GvisorServer& gvisor =
-        GetGvisorServer(is_december2022() ? GvisorVintage::kDecember2022 : GvisorVintage::kNewest);
+    const GvisorServer& gvisor = GetGvisorServer(is_december2022() ? "december2022" : "newest");
     if (gvisor.broken) FAIL() << gvisor.why_not;
     if (gvisor.path.empty()) GTEST_SKIP() << gvisor.why_not;
     command = {gvisor.path};

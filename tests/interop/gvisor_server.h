@@ -5,9 +5,6 @@
 
 namespace lisafs::tests {
 
-// The vintages of gVisor that there are to speak with: the newest module's, and that of Debian 12.
-enum class GvisorVintage { kNewest, kDecember2022 };
-
 // gVisor's gofer code as a program of its own: `fsgofer [-read-only] [-sockets] [-fifos] FD DIR` serves DIR on the
 // socket FD, and ends with status 0 when the client has hung up.
 struct GvisorServer {
@@ -16,8 +13,9 @@ struct GvisorServer {
   bool broken = false;  // It should have been possible.
 };
 
-// Built once in the process's life, and removed at its end.
-const GvisorServer& GetGvisorServer(GvisorVintage vintage);
+// The server of a vintage that run_go.sh knows: "newest" or "december2022". Built once in the process's life, and
+// removed at its end.
+const GvisorServer& GetGvisorServer(const std::string& vintage);
 
 }  // namespace lisafs::tests
 
