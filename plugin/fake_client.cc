@@ -3,10 +3,18 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 
 namespace lisafs {
+namespace {
+
+// A directory's position behind an entry: the same whatever else comes and goes. So names begin with letters of their
+// own.
+uint64_t PositionOf(const std::string& name) { return 1 + static_cast<uint8_t>(name[0]); }
+
+}  // namespace
 
 FakeClient::FakeClient() {
   tree = Make(S_IFDIR | 0755);
@@ -159,6 +167,17 @@ Status FakeClient::Serve(const Request& request, Writer& writer, Donations* dona
       Encode(writer, OpenCreateAtResp{child, next_fd_++});
       return {};
     }
+    case Mid::kOpenUnnamed: {
+      const auto& body = BODY(OpenUnnamed);
+      created = body.common;
+      FilePtr file = Make(static_cast<uint16_t>(S_IFREG | body.common.mode));
+      file->stat.nlink = 0;
+      open_fds[next_fd_] = file;
+      Fdid open = next_fd_++;
+      if (donate && donated != nullptr) donated->Add(std::move(donate));
+      Encode(writer, OpenCreateAtResp{{NewControlFd(file), file->stat}, open});
+      return {};
+    }
     default:
       LISAFS_RETURN_IF_ERROR(ServeNames(request, writer));
       return {};
@@ -259,6 +278,23 @@ Status FakeClient::ServeOpenFiles(const Request& request, Writer& writer) {
       Encode(writer, PWriteResp{body.count});
       return {};
     }
+    case Mid::kSeek: {
+      // Every file has its data from offset 4 on.
+      const auto& body = BODY(Seek);
+      const std::string& content = open_fds.at(body.fd)->content;
+      Encode(writer, SeekResp{body.whence == SEEK_HOLE ? content.size() : std::max<uint64_t>(body.offset, 4)});
+      return {};
+    }
+    case Mid::kCopyFileRange: {
+      const auto& body = BODY(CopyFileRange);
+      std::string copied = open_fds.at(body.from_fd)->content.substr(body.from_offset, body.length);
+      std::string& to = open_fds.at(body.to_fd)->content;
+      to.resize(std::max(to.size(), body.to_offset + copied.size()));
+      to.replace(body.to_offset, copied.size(), copied);
+      Encode(writer, PWriteResp{copied.size()});
+      return {};
+    }
+    case Mid::kFDataSync:
     case Mid::kFSync:
     case Mid::kFAllocate:
     case Mid::kFlush:
@@ -273,10 +309,28 @@ Status FakeClient::ServeOpenFiles(const Request& request, Writer& writer) {
       Encode(writer, Getdents64Resp{count, {}});
       for (size_t i = position; i < position + count; ++i) {
         const Statx& stat = all[i].second->stat;
-        Encode(writer, Dirent{stat.ino, stat.dev_minor, stat.dev_major, i + 1, static_cast<uint8_t>(stat.mode >> 12),
-                              all[i].first});
+        Encode(writer, Dirent{stat.ino, stat.dev_minor, stat.dev_major, PositionOf(all[i].first),
+                              static_cast<uint8_t>(stat.mode >> 12), all[i].first});
       }
       directory.stat.rdev_major = static_cast<uint32_t>(position + count);
+      return {};
+    }
+    case Mid::kListStat: {
+      const auto& body = BODY(ListStat);
+      File& directory = *open_fds.at(body.fd);
+      std::map<uint64_t, std::string> by_position;
+      for (auto& [name, child] : directory.children) by_position[PositionOf(name)] = name;
+      std::vector<StatDirent> listed;
+      size_t left = body.size;
+      auto at = by_position.upper_bound(body.position);
+      for (; at != by_position.end() && kStatDirentSize + at->second.size() <= left; ++at) {
+        left -= kStatDirentSize + at->second.size();
+        listed.push_back({at->first, directory.children[at->second]->stat, at->second});
+      }
+      Encode(writer, ListStatResp{static_cast<uint16_t>(listed.size()), {}});
+      for (const StatDirent& entry : listed) Encode(writer, entry);
+      // Getdents64 goes on from there.
+      directory.stat.rdev_major = static_cast<uint32_t>(std::distance(by_position.begin(), at));
       return {};
     }
     default:

@@ -96,9 +96,9 @@ Result<InodeTable::Place> InodeTable::Reach(uint64_t id) {
   return place;
 }
 
-uint64_t InodeTable::Intern(Node& parent, std::string_view name, const Statx& stat, Fdid fd) {
+// Counts a lookup of the node, which is made if it is not known.
+Node& InodeTable::LookedUp(const Statx& stat) {
   Identity identity = Identity::Of(stat);
-  Locked lock(*this);
   Node* node;
   if (auto known = by_identity_.find(identity); known != by_identity_.end()) {
     node = known->second;
@@ -110,10 +110,24 @@ uint64_t InodeTable::Intern(Node& parent, std::string_view name, const Statx& st
     by_identity_.emplace(identity, node);
   }
   if (node->lookups_++ == 0) node->refs_.fetch_add(1, std::memory_order_relaxed);
-  SetName(lock, parent, name, *node);
-  if (fd != kInvalidFdid) Adopt(lock, *node, fd);
-  Settle(lock, *node);
-  return node->id();
+  return *node;
+}
+
+uint64_t InodeTable::Intern(Node& parent, std::string_view name, const Statx& stat, Fdid fd) {
+  Locked lock(*this);
+  Node& node = LookedUp(stat);
+  SetName(lock, parent, name, node);
+  if (fd != kInvalidFdid) Adopt(lock, node, fd);
+  Settle(lock, node);
+  return node.id();
+}
+
+uint64_t InodeTable::InternUnnamed(const Statx& stat, Fdid fd) {
+  Locked lock(*this);
+  Node& node = LookedUp(stat);
+  Adopt(lock, node, fd);
+  Settle(lock, node);
+  return node.id();
 }
 
 void InodeTable::Forget(uint64_t id, uint64_t count) {

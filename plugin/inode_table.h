@@ -52,6 +52,8 @@ class InodeTable {
   // Counts one of the kernel's lookups of the file that `stat` describes and `name` in `parent` leads to; makes a node
   // if it is not known. `fd`, if given, is a control FD for it, which the table now owns. Gives the node's number.
   uint64_t Intern(Node& parent, std::string_view name, const Statx& stat, Fdid fd = kInvalidFdid);
+  // The same of a file that has no name yet.
+  uint64_t InternUnnamed(const Statx& stat, Fdid fd);
   // Takes back `count` of the kernel's lookups.
   void Forget(uint64_t id, uint64_t count);
 
@@ -134,6 +136,7 @@ class InodeTable {
   // With the lock held.
   void UnrefHere(Locked& lock, Node* node);
   void Destroy(Locked& lock, Node* node);
+  Node& LookedUp(const Statx& stat);
   Pinned PinHere(Locked& lock, Node& node);
   void Adopt(Locked& lock, Node& node, Fdid fd);
   void GiveUpFd(Locked& lock, Node& node);

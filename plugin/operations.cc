@@ -59,6 +59,7 @@ struct Operations::Dispatch {
     table[FUSE_STATFS] = {Serve<&O::StatFs>};
     table[FUSE_OPEN] = {Serve<&O::Open>};
     table[FUSE_CREATE] = {Serve<&O::Create>, kChanges};
+    table[FUSE_TMPFILE] = {Serve<&O::TmpFile>, kChanges, Mid::kOpenUnnamed};
     table[FUSE_RELEASE] = {Serve<&O::Release>, kGivesBack};
     table[FUSE_FLUSH] = {Serve<&O::Flush>, kReads, Mid::kFlush};
     table[FUSE_READ] = {Serve<&O::Read>};

@@ -65,6 +65,7 @@ class Operations {
   // operations_file.cc: open files
   Status Open(Call& call, const fuse_open_in& in, Reply& reply);
   Status Create(Call& call, const fuse_create_in& in, Reply& reply);
+  Status TmpFile(Call& call, const fuse_create_in& in, Reply& reply);
   Status Release(Call& call, const fuse_release_in& in, Reply& reply);
   Status Flush(Call& call, const fuse_flush_in& in, Reply& reply);
 
@@ -118,6 +119,8 @@ class Operations {
   // Counts the kernel's lookup of a child and fills its entry in.
   void AddEntry(const Pinned& directory, std::string_view name, const Inode& child, fuse_entry_out& entry,
                 Reply& reply);
+  // The same of a node that is known already under `nodeid`, with a lookup counted.
+  void FillEntry(uint64_t nodeid, const Statx& stat, fuse_entry_out& entry, Reply& reply);
   void FillAttributes(const Statx& stat, fuse_attr& attributes) const;
   // A file's number as applications see it.
   uint64_t ShownIno(uint64_t ino, uint32_t dev_major, uint32_t dev_minor) const;

@@ -189,11 +189,15 @@ Status Operations::DropSetId(const Pinned& node, Reply& reply) {
 
 void Operations::AddEntry(const Pinned& directory, std::string_view name, const Inode& child, fuse_entry_out& entry,
                           Reply& reply) {
-  entry.nodeid = nodes_.Intern(directory.node(), name, child.stat, child.control_fd);
-  reply.looked_up.push_back(entry.nodeid);
+  FillEntry(nodes_.Intern(directory.node(), name, child.stat, child.control_fd), child.stat, entry, reply);
+}
+
+void Operations::FillEntry(uint64_t nodeid, const Statx& stat, fuse_entry_out& entry, Reply& reply) {
+  entry.nodeid = nodeid;
+  reply.looked_up.push_back(nodeid);
   entry.entry_valid = kEntryLifetime;
   entry.attr_valid = kAttributeLifetime;
-  FillAttributes(child.stat, entry.attr);
+  FillAttributes(stat, entry.attr);
 }
 
 void Operations::FillAttributes(const Statx& stat, fuse_attr& attributes) const {

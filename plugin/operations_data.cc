@@ -59,9 +59,11 @@ Status Operations::Write(Call& call, const fuse_write_in& in, Reply& reply) {
 
 Status Operations::FSync(Call&, const fuse_fsync_in& in, Reply&) {
   LISAFS_ASSIGN_OR_RETURN(auto handle, handles_.Find(in.fh));
-  if (handle->host) {
-    bool data_only = in.fsync_flags & FUSE_FSYNC_FDATASYNC;
-    return Done(data_only ? fdatasync(handle->host.get()) : fsync(handle->host.get()));
+  bool data_only = in.fsync_flags & FUSE_FSYNC_FDATASYNC;
+  if (handle->host) return Done(data_only ? fdatasync(handle->host.get()) : fsync(handle->host.get()));
+  if (data_only && client_.Supports(Mid::kFDataSync)) {
+    LISAFS_RETURN_IF_ERROR(client_.Call<Mid::kFDataSync>({handle->fd}));
+    return {};
   }
   LISAFS_RETURN_IF_ERROR(client_.Call<Mid::kFSync>({FdArray(std::span(&handle->fd, 1))}));
   return {};
@@ -95,7 +97,13 @@ Status Operations::LSeek(Call&, const fuse_lseek_in& in, Reply& reply) {
     out.offset = static_cast<uint64_t>(found);
     return {};
   }
-  // The protocol has no word for holes. A file without any is always a right answer.
+  if (client_.Supports(Mid::kSeek)) {
+    LISAFS_ASSIGN_OR_RETURN(SeekResp found,
+                            client_.Call<Mid::kSeek>({.fd = handle->fd, .offset = in.offset, .whence = in.whence}));
+    out.offset = found.offset;
+    return {};
+  }
+  // A file without holes is always a right answer.
   LISAFS_ASSIGN_OR_RETURN(StatResp now, client_.Call<Mid::kFStat>({handle->fd}));
   if (in.offset >= now.stat.size) return Fail(ENXIO);
   out.offset = in.whence == SEEK_DATA ? in.offset : now.stat.size;
@@ -106,7 +114,15 @@ Status Operations::CopyFileRange(Call&, const fuse_copy_file_range_in& in, Reply
   LISAFS_ASSIGN_OR_RETURN(auto from, handles_.Find(in.fh_in));
   LISAFS_ASSIGN_OR_RETURN(auto to, handles_.Find(in.fh_out));
   // EOPNOTSUPP has the kernel copy by reading and writing.
-  if (!from->host || !to->host || (to->node->mode() & (S_ISUID | S_ISGID))) return Fail(EOPNOTSUPP);
+  if (to->node->mode() & (S_ISUID | S_ISGID)) return Fail(EOPNOTSUPP);
+  if (!from->host || !to->host) {
+    if (!client_.Supports(Mid::kCopyFileRange)) return Fail(EOPNOTSUPP);
+    LISAFS_ASSIGN_OR_RETURN(
+        PWriteResp copied,
+        client_.Call<Mid::kCopyFileRange>({from->fd, in.off_in, to->fd, in.off_out, std::min(in.len, kMaxCopy)}));
+    reply.Append<fuse_write_out>().size = static_cast<uint32_t>(copied.count);
+    return {};
+  }
   loff_t from_offset = static_cast<loff_t>(in.off_in);
   loff_t to_offset = static_cast<loff_t>(in.off_out);
   LISAFS_ASSIGN_OR_RETURN(size_t count,

@@ -79,10 +79,10 @@ Status Operations::List(const fuse_read_in& in, Reply& reply, const Pinned* with
     writer.Add(ShownIno(directory.ino, directory.dev_major, directory.dev_minor), position + 1, DT_DIR, name);
   }
   Status listed;
-  LISAFS_RETURN_IF_ERROR(handle->listing->ForEach(position - kDots, [&](const DirectoryListing::Entry& entry) {
+  auto take = [&](const DirectoryListing::Entry& entry) {
     if (!writer.Fits(fixed, entry.name)) return false;
     if (with_attributes != nullptr) {
-      auto stat = StatChild(*with_attributes, entry.name);
+      Result<Statx> stat = entry.stat != nullptr ? *entry.stat : StatChild(*with_attributes, entry.name);
       if (!stat && stat.error() == Errno(ECONNRESET)) {
         listed = Fail(stat.error());
         return false;
@@ -93,7 +93,11 @@ Status Operations::List(const fuse_read_in& in, Reply& reply, const Pinned* with
     }
     writer.Add(ShownIno(entry.ino, entry.dev_major, entry.dev_minor), ++position, entry.type, entry.name);
     return true;
-  }));
+  };
+  // An entry that fits into the kernel's answer is up to two bytes longer in the server's.
+  const uint32_t size = std::min(in.size, kMaxTransfer) + 2;
+  LISAFS_RETURN_IF_ERROR(with_attributes != nullptr ? handle->listing->ForEachWithStat(position - kDots, size, take)
+                                                    : handle->listing->ForEach(position - kDots, take));
   return listed;
 }
 

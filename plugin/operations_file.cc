@@ -68,6 +68,22 @@ Result<bool> Operations::TryCreate(const Pinned& directory, std::string_view nam
   return true;
 }
 
+// A file without a name, which LINK may give it.
+Status Operations::TmpFile(Call& call, const fuse_create_in& in, Reply& reply) {
+  LISAFS_ASSIGN_OR_RETURN(Pinned directory, nodes_.Pin(call.header.nodeid));
+  Donations donated;
+  LISAFS_ASSIGN_OR_RETURN(
+      OpenCreateAtResp made,
+      client_.Call<Mid::kOpenUnnamed>(
+          {.common = Creation(directory, call.header, in.mode), .flags = in.flags & O_ACCMODE}, &donated));
+  auto& entry = reply.Append<fuse_entry_out>();
+  FillEntry(nodes_.InternUnnamed(made.child.stat, made.child.control_fd), made.child.stat, entry, reply);
+  auto& open = reply.Append<fuse_open_out>();
+  LISAFS_ASSIGN_OR_RETURN(NodeRef node, nodes_.Find(entry.nodeid));
+  AddHandle(std::make_shared<Handle>(client_, std::move(node), made.open_fd, donated.Take(0)), true, open, reply);
+  return {};
+}
+
 Status Operations::Release(Call&, const fuse_release_in& in, Reply&) {
   handles_.Remove(in.fh);
   return {};

@@ -120,6 +120,37 @@ TEST_F(FileTest, CreateMakesAndOpens) {
   EXPECT_EQ(client.calls[Mid::kWalk], 0);
 }
 
+TEST_F(FileTest, AFileWithoutANameMayGetOne) {
+  fuse_create_in in = {.flags = O_RDWR | O_TMPFILE, .mode = S_IFREG | 0600, .umask = 0, .open_flags = 0};
+  auto answer = Ask(FUSE_TMPFILE, kRoot, in, "/");
+  ASSERT_EQ(answer.error, 0);
+  auto entry = answer.As<fuse_entry_out>();
+  uint64_t fh = answer.As<fuse_open_out>(sizeof entry).fh;
+  EXPECT_EQ(entry.attr.nlink, 0u);
+  EXPECT_EQ(client.created.uid, 1000u);
+  EXPECT_EQ(Write(fh, 0, "hello").error, 0);
+  auto linked = Ask(FUSE_LINK, kRoot, fuse_link_in{entry.nodeid}, "named").As<fuse_entry_out>();
+  EXPECT_EQ(linked.nodeid, entry.nodeid);
+  EXPECT_EQ(client.Get("named")->content, "hello");
+  // Nothing of it is left once the kernel forgets it.
+  Ask(FUSE_RELEASE, entry.nodeid, fuse_release_in{.fh = fh});
+  Ask(FUSE_FORGET, entry.nodeid, fuse_forget_in{2});
+  EXPECT_EQ(client.control_fds.size(), 1u);
+  EXPECT_TRUE(client.open_fds.empty());
+  client.unsupported = {Mid::kOpenUnnamed};
+  EXPECT_EQ(Ask(FUSE_TMPFILE, kRoot, in, "/").error, ENOSYS);
+}
+
+TEST_F(FileTest, SyncsNoMoreThanAskedFor) {
+  uint64_t fh = Open(a, O_RDWR);
+  const fuse_fsync_in data_only = {.fh = fh, .fsync_flags = FUSE_FSYNC_FDATASYNC};
+  EXPECT_EQ(Ask(FUSE_FSYNC, a, data_only).error, 0);
+  EXPECT_EQ(client.calls[Mid::kFDataSync], 1);
+  client.unsupported = {Mid::kFDataSync};
+  EXPECT_EQ(Ask(FUSE_FSYNC, a, data_only).error, 0);
+  EXPECT_EQ(client.calls[Mid::kFSync], 1);
+}
+
 TEST_F(FileTest, CreateOpensWhatAnotherMadeMeanwhile) {
   auto answer = Ask(FUSE_CREATE, kRoot, fuse_create_in{O_RDWR | O_CREAT | O_TRUNC, S_IFREG | 0640, 0, 0}, "a");
   EXPECT_EQ(answer.error, 0);
@@ -140,8 +171,12 @@ TEST_F(FileTest, HolesAreFoundInDonatedFiles) {
   };
   EXPECT_EQ(seek(fh, 0, SEEK_DATA).As<fuse_lseek_out>().offset, 1u << 20);
   EXPECT_EQ(seek(fh, 0, SEEK_END).error, EINVAL);
-  // Others have none.
+  // The server finds them in others, if it knows how to, and otherwise they have none.
   uint64_t plain = Open(a, O_RDONLY);
+  EXPECT_EQ(seek(plain, 0, SEEK_DATA).As<fuse_lseek_out>().offset, 4u);
+  EXPECT_EQ(seek(plain, 7, SEEK_HOLE).As<fuse_lseek_out>().offset, 10u);
+  EXPECT_EQ(client.calls[Mid::kSeek], 2);
+  client.unsupported = {Mid::kSeek};
   EXPECT_EQ(seek(plain, 4, SEEK_DATA).As<fuse_lseek_out>().offset, 4u);
   EXPECT_EQ(seek(plain, 4, SEEK_HOLE).As<fuse_lseek_out>().offset, 10u);
   EXPECT_EQ(seek(plain, 10, SEEK_DATA).error, ENXIO);
@@ -157,7 +192,12 @@ TEST_F(FileTest, CopiesBetweenDonatedFiles) {
   char copied[9] = {};
   EXPECT_EQ(pread(target, copied, sizeof copied, 0), 8);
   EXPECT_STREQ(copied + 2, "source");
-  in.fh_out = Open(a, O_RDWR);
+  // Between others, the server does if it knows how to.
+  in.fh_in = in.fh_out = Open(a, O_RDWR);
+  in.len = 3;
+  EXPECT_EQ(Ask(FUSE_COPY_FILE_RANGE, a, in).As<fuse_write_out>().size, 3u);
+  EXPECT_EQ(file->content, "0145656789");
+  client.unsupported = {Mid::kCopyFileRange};
   EXPECT_EQ(Ask(FUSE_COPY_FILE_RANGE, a, in).error, EOPNOTSUPP);
 }
 

@@ -156,6 +156,70 @@ class ListingTest : public OperationsTest {
   }
 };
 
+// With attributes in the listing, and with a server that has them only one by one.
+class ListingWithStatTest : public ListingTest, public testing::WithParamInterface<bool> {
+ protected:
+  void SetUp() override {
+    if (!GetParam()) client.unsupported = {Mid::kListStat};
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Servers, ListingWithStatTest, testing::Bool(),
+                         [](const auto& info) { return info.param ? "Ours" : "Stock"; });
+
+TEST_P(ListingWithStatTest, ListsInPieces) {
+  for (const char* name : {"a", "b", "c", "d", "e"}) client.Add(name, S_IFREG);
+  for (uint32_t size : {160u, 400u, 4096u}) {
+    uint64_t fh = OpenDir(kRoot);
+    std::string all;
+    for (uint64_t offset = 0;;) {
+      auto piece = List(FUSE_READDIRPLUS, kRoot, fh, offset, size);
+      if (piece.empty()) break;
+      all += Names(piece);
+      offset = piece.back().next;
+    }
+    EXPECT_EQ(all, ". .. a b c d e ") << size;
+  }
+  EXPECT_EQ(client.calls[Mid::kWalkStat] == 0, GetParam());
+}
+
+TEST_P(ListingWithStatTest, PositionsStayGoodWhileTheDirectoryChanges) {
+  for (const char* name : {"b", "d", "f", "h"}) client.Add(name, S_IFREG);
+  uint64_t fh = OpenDir(kRoot);
+  auto first = List(FUSE_READDIRPLUS, kRoot, fh, 0);
+  ASSERT_EQ(Names(first), ". .. b d f h ");
+  client.tree->children.erase("b");
+  client.tree->children.erase("f");
+  client.Add("e", S_IFREG);
+  auto again = List(FUSE_READDIRPLUS, kRoot, fh, first[1].next);
+  ASSERT_EQ(Names(again), "b d f h ");
+  EXPECT_EQ(again[0].nodeid, 0u);
+  EXPECT_NE(again[1].nodeid, 0u);
+  EXPECT_EQ(again[2].nodeid, 0u);
+  EXPECT_NE(again[3].nodeid, 0u);
+  // rewinddir shows what is there now.
+  EXPECT_EQ(Names(List(FUSE_READDIRPLUS, kRoot, fh, 0)), ". .. d e h ");
+  EXPECT_EQ(Names(List(FUSE_READDIRPLUS, kRoot, fh, 1000)), "");
+}
+
+TEST_P(ListingWithStatTest, ListingsOfBothKindsMix) {
+  for (const char* name : {"a", "b", "c", "d", "e", "f", "g"}) client.Add(name, S_IFREG);
+  uint64_t fh = OpenDir(kRoot);
+  EXPECT_EQ(Names(List(FUSE_READDIR, kRoot, fh, 2, 70)), "a b ");  // Two more are known by now.
+  EXPECT_EQ(Names(List(FUSE_READDIRPLUS, kRoot, fh, 3, 170)), "b ");
+  EXPECT_EQ(Names(List(FUSE_READDIR, kRoot, fh, 4)), "c d e f g ");
+  EXPECT_EQ(Names(List(FUSE_READDIRPLUS, kRoot, fh, 4)), "c d e f g ");
+  EXPECT_EQ(Names(List(FUSE_READDIR, kRoot, fh, 0)), ". .. a b c d e f g ");
+}
+
+TEST_F(ListingTest, AListingWithAttributesIsOneRequest) {
+  for (const char* name : {"a", "b", "c"}) client.Add(name, S_IFREG);
+  uint64_t fh = OpenDir(kRoot);
+  client.calls.clear();
+  EXPECT_EQ(Names(List(FUSE_READDIRPLUS, kRoot, fh, 0)), ". .. a b c ");
+  EXPECT_EQ(Names(List(FUSE_READDIRPLUS, kRoot, fh, 5)), "");
+  EXPECT_EQ(client.calls, (std::map<Mid, int>{{Mid::kListStat, 2}}));
+}
+
 TEST_F(ListingTest, ListsInPieces) {
   for (const char* name : {"a", "b", "c", "d", "e"}) client.Add(name, S_IFREG);
   uint64_t fh = OpenDir(kRoot);
@@ -199,7 +263,7 @@ TEST_F(ListingTest, EntriesSayTheirNumbers) {
   EXPECT_EQ(listed[2].ino, file->stat.ino);
 }
 
-TEST_F(ListingTest, AttributesCountAsLookups) {
+TEST_P(ListingWithStatTest, AttributesCountAsLookups) {
   client.Add("a", S_IFREG);
   client.Add("b", S_IFREG);
   uint64_t a = LookUp(kRoot, "a");
@@ -221,6 +285,7 @@ TEST_F(ListingTest, AnEntryThatVanishedHasNoAttributes) {
   client.Add("a", S_IFREG);
   client.Add("b", S_IFREG);
   uint64_t fh = OpenDir(kRoot);
+  client.unsupported = {Mid::kListStat};
   client.on_call = [&](Mid mid) {
     if (mid == Mid::kWalkStat) client.tree->children.erase("a");
   };

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <vector>
@@ -119,6 +120,27 @@ TEST_P(Data, SizesAndHoles) {
   EXPECT_EQ(c, 0);
 }
 
+TEST_P(Data, FilesWithoutNames) {
+  Fd unnamed(open(files_->mounted().c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0640));
+  ASSERT_TRUE(unnamed) << strerror(errno);
+  ASSERT_EQ(write(unnamed.get(), "content", 7), 7);
+  struct stat stat;
+  ASSERT_EQ(fstat(unnamed.get(), &stat), 0);
+  EXPECT_EQ(stat.st_nlink, 0u);
+  EXPECT_EQ(stat.st_mode, S_IFREG | 0640u);
+  EXPECT_EQ(fsetxattr(unnamed.get(), "user.a", "b", 1, 0), 0);
+  const std::string path = "/proc/self/fd/" + std::to_string(unnamed.get());
+  ASSERT_EQ(linkat(AT_FDCWD, path.c_str(), AT_FDCWD, (*files_ / "named").c_str(), AT_SYMLINK_FOLLOW), 0)
+      << strerror(errno);
+  EXPECT_EQ(ReadFile(files_->OnHost("named")), "content");
+  EXPECT_EQ(ReadFile(*files_ / "named"), "content");
+  ASSERT_EQ(fstat(unnamed.get(), &stat), 0);
+  EXPECT_EQ(stat.st_nlink, 1u);
+  ASSERT_EQ(unlink((*files_ / "named").c_str()), 0);
+  EXPECT_EQ(pwrite(unnamed.get(), "C", 1, 0), 1);
+  EXPECT_EQ(ErrnoOf(linkat(AT_FDCWD, path.c_str(), AT_FDCWD, (*files_ / "again").c_str(), AT_SYMLINK_FOLLOW)), ENOENT);
+}
+
 TEST_P(Data, CopiesLocksAndIoctls) {
   Fd from = Open("from", O_RDWR | O_CREAT);
   ASSERT_EQ(write(from.get(), "0123456789", 10), 10);
@@ -126,6 +148,7 @@ TEST_P(Data, CopiesLocksAndIoctls) {
   off_t offset = 4;
   EXPECT_EQ(copy_file_range(from.get(), &offset, to.get(), nullptr, 100, 0), 6);
   EXPECT_EQ(ReadFile(files_->OnHost("to")), "456789");
+  EXPECT_EQ(fdatasync(to.get()), 0);
   Fd other = Open("from", O_RDWR);
   EXPECT_EQ(flock(from.get(), LOCK_EX), 0);
   EXPECT_EQ(ErrnoOf(flock(other.get(), LOCK_EX | LOCK_NB)), EWOULDBLOCK);
