@@ -18,8 +18,6 @@
 namespace lisafs {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 // Values of Window::state.
 constexpr uint32_t kClientActive = 0;
 constexpr uint32_t kServerActive = 1;
@@ -33,30 +31,45 @@ constexpr uint32_t kMessageHeaderSize = 4;
 constexpr size_t kDataOffset = 16;
 constexpr std::string_view kHandshake = "{}\n";
 
-// Looks at the window between two looks at the clock.
-constexpr int kSpinTurns = 16;
 // Two looks at the clock that far apart mean that the spinning thread was descheduled: others need the CPU more.
-constexpr auto kDescheduled = std::chrono::microseconds(100);
+constexpr uint64_t kDescheduled = 100'000;
 // A client that has spun in vain so often in a row has a server that is slow, or that cannot run because this machine
 // is busy, perhaps with the spinning itself.
 constexpr int kSpinsInVain = 3;
 // For how long there is no spinning after either.
-constexpr auto kNoSpin = std::chrono::milliseconds(5);
+constexpr uint64_t kNoSpin = 5'000'000;
 
-// Found out before main, since a confined process cannot ask any more.
-const bool kOneCpu = sysconf(_SC_NPROCESSORS_ONLN) < 2;
+// Whether this process has but one CPU to run on. Found out before main, since a confined process cannot ask any more.
+const bool kOneCpu = [] {
+  cpu_set_t cpus;
+  return sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) == 1;
+}();
 
-// Some 50 ns without a look. Each look fetches the cache line that the peer is about to write, state and small payload
-// alike, and makes it wait: a spinner that never pauses doubles the time of a round trip.
-void BackOff() {
+// Before each look at the window, some 40 ns together with the look at the clock: fetching its first cache line all the
+// time takes it away from a peer that is about to write there, state and small payload alike. On one CPU the peer waits
+// for this very thread to make room.
+void Pause() {
+  if (kOneCpu) {
+    sched_yield();
+    return;
+  }
 #if defined(__x86_64__)
-  // In cycles of the time-stamp counter, since a pause instruction is anything from 10 to 150 cycles long.
-  const uint64_t start = __builtin_ia32_rdtsc();
-  do {
-    __builtin_ia32_pause();
-  } while (__builtin_ia32_rdtsc() - start < 120);
+  __builtin_ia32_pause();
+  __builtin_ia32_pause();
 #elif defined(__aarch64__)
-  for (int i = 0; i < 8; ++i) asm volatile("isb");
+  asm volatile("isb");
+#endif
+}
+
+// Moves a cache line that was just written from this CPU's own cache to the one that CPUs share. The peer then finds it
+// without asking this CPU for it, and as its own to write: without that a line crosses twice for a message, once to be
+// read and once to be written. Nearly halves the time of a round trip where the processor has CLDEMOTE; where it has
+// not, the instruction does nothing.
+void Demote(const std::byte* line) {
+#if defined(__x86_64__)
+  asm volatile("cldemote %0" : : "m"(*line));
+#else
+  (void)line;
 #endif
 }
 
@@ -88,7 +101,7 @@ Channel::Channel(Side side, std::byte* base, uint64_t length, Fd fd_socket, Spin
       my_sleep_flag_(side == Side::kClient ? &window_->client_sleeps : &window_->server_sleeps),
       peer_sleep_flag_(side == Side::kClient ? &window_->server_sleeps : &window_->client_sleeps),
       fd_socket_(std::move(fd_socket)),
-      spin_(kOneCpu ? 0 : spin.microseconds * 1000LL) {
+      spin_(uint64_t{spin.microseconds} * 1000) {
   static_assert(offsetof(Window, message) == kDataOffset && sizeof(Window) == kPayloadOffset);
   static_assert(std::atomic<uint32_t>::is_always_lock_free);
 }
@@ -169,6 +182,7 @@ Status Channel::SendRaw(uint32_t data_length) {
   uint32_t state = mine_;
   if (!window_->state.compare_exchange_strong(state, theirs_)) return Fail(state == kShutDown ? ECONNRESET : EPROTO);
   WakePeer();
+  Demote(base_);
   return {};
 }
 
@@ -182,6 +196,7 @@ void Channel::WakePeer() {
 }
 
 Status Channel::WaitForTurn() {
+  arrived_ = 0;
   SpinForTurn();
   for (;;) {
     const uint32_t state = window_->state.load(std::memory_order_acquire);
@@ -193,24 +208,20 @@ Status Channel::WaitForTurn() {
 
 // Returns when the window is not the peer's any more, or when it is better to sleep.
 void Channel::SpinForTurn() {
-  if (spin_.count() == 0) return;
+  if (spin_ == 0) return;
   // A client that slept until it was answered has to wake before it asks again, and may need this very CPU for that.
   if (mine_ == kServerActive && peer_was_asleep_) return;
-  if (no_spin_before_ != Clock::time_point()) {
-    if (Clock::now() < no_spin_before_) return;
-    no_spin_before_ = {};
-  }
-  Clock::time_point begin{}, last{};
+  const uint64_t begin = MonotonicNanoseconds();
+  if (begin < no_spin_before_) return;
+  uint64_t last = begin;
   while ((local_.load(std::memory_order_relaxed) & kStopping) == 0) {
-    for (int i = 0; i < kSpinTurns; ++i) {
-      if (window_->state.load(std::memory_order_acquire) != theirs_) {
-        spins_in_vain_ = 0;
-        return;
-      }
-      BackOff();
+    Pause();
+    if (window_->state.load(std::memory_order_acquire) != theirs_) {
+      spins_in_vain_ = 0;
+      arrived_ = last;
+      return;
     }
-    const auto now = Clock::now();
-    if (begin == Clock::time_point()) begin = last = now;
+    const uint64_t now = MonotonicNanoseconds();
     if (now - last > kDescheduled) {
       no_spin_before_ = now + kNoSpin;
       return;

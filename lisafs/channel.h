@@ -2,12 +2,12 @@
 #define LISAFS_LISAFS_CHANNEL_H_
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/result.h"
 #include "lisafs/messages.h"
@@ -71,6 +71,8 @@ class Channel {
   Status Send(Mid mid, size_t size, Donations* send);
   // Waits until the window comes back.
   Result<Incoming> Receive();
+  // When it did, by CLOCK_MONOTONIC in nanoseconds, to within the time between two looks at the window.
+  uint64_t arrived() const { return arrived_ != 0 ? arrived_ : MonotonicNanoseconds(); }
   // The two, one after the other.
   Result<Incoming> SendAndReceive(Mid mid, size_t size, Donations* send);
   // A client's: collects up to `count` descriptors that came with the response, without waiting. What `received` (may
@@ -109,8 +111,9 @@ class Channel {
   std::atomic<uint32_t>* const peer_sleep_flag_;
   const Fd fd_socket_;
 
-  std::chrono::nanoseconds spin_;
-  std::chrono::steady_clock::time_point no_spin_before_;
+  const uint64_t spin_;          // Nanoseconds,
+  uint64_t no_spin_before_ = 0;  // and a time,
+  uint64_t arrived_ = 0;         // and another, if the spinning saw the window come back; 0 otherwise.
   int spins_in_vain_ = 0;
   bool tell_sleep_ = false;        // Keep my_sleep_flag_.
   bool trust_sleep_flag_ = false;  // Wake by peer_sleep_flag_.

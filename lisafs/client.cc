@@ -9,10 +9,8 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <bit>
 #include <bitset>
 #include <mutex>
-#include <optional>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -24,7 +22,6 @@ namespace {
 constexpr uint32_t kMaxMessageBeforeMount = 1 << 20;
 // More than any server asks for: 512 MiB huge pages.
 constexpr uint32_t kMaxMaxMessage = 1 << 30;
-// Bits of a word that says which are free.
 constexpr size_t kMaxClientChannels = 32;
 constexpr size_t kCloseBatch = 100;
 
@@ -51,11 +48,17 @@ class ConnectedClient final : public Client {
   Status Exchange(const Request& request, OnResponse on_response, Donations* donated) override;
 
  private:
+  // Apart from each other, since different threads use them.
+  struct alignas(64) Lane {
+    std::unique_ptr<Channel> channel;
+    std::atomic<bool> free = false;  // Good, and nobody's.
+  };
+
   Status ExchangeOnChannel(Channel& channel, const Request& request, OnResponse on_response, Donations* donated,
                            bool& broken);
   Status ExchangeOnSocket(const Request& request, OnResponse on_response, Donations* donated);
   Status CheckResponse(Mid request, uint16_t response, std::span<const std::byte> payload, OnResponse on_response);
-  std::optional<size_t> TakeChannel();
+  Lane* TakeLane();
 
   // ENOMEM if the server has no more.
   Status MakeChannel(SpinPolicy spin);
@@ -71,9 +74,8 @@ class ConnectedClient final : public Client {
   std::mutex socket_mutex_;
   SocketLane socket_;  // Guarded by socket_mutex_, but for Shutdown.
 
-  std::array<std::unique_ptr<Channel>, kMaxClientChannels> channels_;
-  // Bit i: channels_[i] is good and nobody's. The lowest is taken first, so that few threads use few channels.
-  std::atomic<uint32_t> free_channels_ = 0;
+  // The first that is free is taken, so that few threads use few channels.
+  std::array<Lane, kMaxClientChannels> lanes_;
   std::atomic<size_t> channels_in_use_ = 0;
 
   std::atomic<bool> connected_ = true;
@@ -130,7 +132,7 @@ void ConnectedClient::Watch() {
   socket_.Shutdown();
   std::lock_guard lock(watchdog_mutex_);
   hung_up_ = true;
-  for (size_t i = 0; i < channels_made_; ++i) channels_[i]->Shutdown();
+  for (size_t i = 0; i < channels_made_; ++i) lanes_[i].channel->Shutdown();
 }
 
 void ConnectedClient::MakeChannels(const Options& options) {
@@ -155,17 +157,17 @@ Status ConnectedClient::MakeChannel(SpinPolicy spin) {
   }
   LISAFS_ASSIGN_OR_RETURN(auto channel, Channel::Create(Channel::Side::kClient, memory.get(), place.data_offset,
                                                         place.data_length, donated.Take(1), spin));
-  const size_t index = channels_made_;
+  Lane& lane = lanes_[channels_made_];
   {
     std::lock_guard lock(watchdog_mutex_);
     if (hung_up_) return Fail(ECONNRESET);
-    channels_[index] = std::move(channel);
+    lane.channel = std::move(channel);
     ++channels_made_;
   }
-  LISAFS_RETURN_IF_ERROR(channels_[index]->Connect());
-  if (Supports(Mid::kSleepFlags)) AgreeOnSleepFlags(*channels_[index]);
+  LISAFS_RETURN_IF_ERROR(lane.channel->Connect());
+  if (Supports(Mid::kSleepFlags)) AgreeOnSleepFlags(*lane.channel);
   channels_in_use_.fetch_add(1, std::memory_order_relaxed);
-  free_channels_.fetch_or(1u << index);
+  lane.free.store(true, std::memory_order_release);
   return {};
 }
 
@@ -174,30 +176,26 @@ void ConnectedClient::AgreeOnSleepFlags(Channel& channel) {
   if (response && response->mid == static_cast<uint16_t>(Mid::kSleepFlags)) channel.UseSleepFlags();
 }
 
-std::optional<size_t> ConnectedClient::TakeChannel() {
-  uint32_t free = free_channels_.load(std::memory_order_relaxed);
-  while (free != 0) {
-    // Without its lowest bit. Whoever gives a channel back publishes what it did with it.
-    if (free_channels_.compare_exchange_weak(free, free & (free - 1), std::memory_order_acquire,
-                                             std::memory_order_relaxed)) {
-      return static_cast<size_t>(std::countr_zero(free));
-    }
+// Whoever gives a lane back publishes what it did with it.
+ConnectedClient::Lane* ConnectedClient::TakeLane() {
+  for (size_t i = 0; i < channels_made_; ++i) {
+    Lane& lane = lanes_[i];
+    if (lane.free.load(std::memory_order_relaxed) && lane.free.exchange(false, std::memory_order_acquire)) return &lane;
   }
-  return std::nullopt;
+  return nullptr;
 }
 
 Status ConnectedClient::Exchange(const Request& request, OnResponse on_response, Donations* donated) {
   if (!Supports(request.mid)) return Fail(EOPNOTSUPP);
-  auto index = TakeChannel();
-  if (!index) return ExchangeOnSocket(request, on_response, donated);
-  Channel& channel = *channels_[*index];
+  Lane* lane = TakeLane();
+  if (lane == nullptr) return ExchangeOnSocket(request, on_response, donated);
   bool broken = false;
-  Status status = ExchangeOnChannel(channel, request, on_response, donated, broken);
+  Status status = ExchangeOnChannel(*lane->channel, request, on_response, donated, broken);
   if (broken) {
-    channel.Shutdown();
+    lane->channel->Shutdown();
     channels_in_use_.fetch_sub(1, std::memory_order_relaxed);
   } else {
-    free_channels_.fetch_or(1u << *index, std::memory_order_release);
+    lane->free.store(true, std::memory_order_release);
   }
   return status;
 }

@@ -4,20 +4,15 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include <algorithm>
 #include <system_error>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace lisafs {
 namespace {
-
-uint64_t NowNanoseconds() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 Result<MountResp> HandleMount(Connection& connection, const Empty&) { return connection.Mount(); }
 
@@ -67,7 +62,10 @@ void Connection::Serve() {
     auto incoming = socket_.Receive(0, nullptr);
     if (!incoming) break;
     Donations donations;
-    Reply reply = Dispatch(lane, {incoming->mid, incoming->payload, incoming->too_long}, socket_.payload(), donations);
+    const Request request{incoming->mid, incoming->payload, incoming->too_long};
+    const uint64_t arrived = MonotonicNanoseconds();
+    Reply reply = Dispatch(lane, request, socket_.payload(), donations);
+    Count(lane, request, reply, arrived);
     if (!socket_.Send(reply.mid, reply.size, &donations)) break;
   }
   End();
@@ -89,30 +87,30 @@ void Connection::End() {
 
 Connection::Reply Connection::Dispatch(Lane& lane, const Request& request, std::span<std::byte> response,
                                        Donations& donations) {
-  int index = MessageIndex(request.mid);
-  MessageCounters* counters = lane.counters == nullptr || index < 0 ? nullptr : &lane.counters->messages[index];
-  uint64_t start = counters == nullptr ? 0 : NowNanoseconds();
-
+  SmallResponse small;
+  auto handled = Handle(lane, request, response, small, donations);
   Reply reply;
-  auto handled = Handle(lane, request, response, donations);
   if (handled) {
-    reply = {static_cast<Mid>(request.mid), *handled};
+    reply = {static_cast<Mid>(request.mid), *handled, 0};
   } else {
     donations.Clear();
-    Writer writer(response);
+    Writer writer(small.bytes);
     Encode(writer, ErrorResp{static_cast<uint32_t>(handled.error().value())});
-    reply = {Mid::kError, writer.size()};
+    reply = {Mid::kError, small.size = writer.size(), handled.error().value()};
   }
-
-  if (counters != nullptr) {
-    counters->Count(handled ? 0 : handled.error().value(), request.payload.size(), reply.size,
-                    NowNanoseconds() - start);
-  }
+  if (small.size > 0) memcpy(response.data(), small.bytes, small.size);
   return reply;
 }
 
+void Connection::Count(Lane& lane, const Request& request, const Reply& reply, uint64_t arrived) {
+  int index = MessageIndex(request.mid);
+  if (lane.counters == nullptr || index < 0) return;
+  lane.counters->messages[index].Count(reply.error, request.payload.size(), reply.size,
+                                       MonotonicNanoseconds() - arrived);
+}
+
 Result<size_t> Connection::Handle(Lane& lane, const Request& request, std::span<std::byte> response,
-                                  Donations& donations) {
+                                  SmallResponse& small, Donations& donations) {
   if (request.too_long || request.payload.size() > options_.max_message) return Fail(EIO);
   if (closing_.load(std::memory_order_relaxed)) return Fail(ECONNRESET);
   const HandlerTable::Entry& entry = server_.handlers.Find(request.mid);
@@ -126,6 +124,7 @@ Result<size_t> Connection::Handle(Lane& lane, const Request& request, std::span<
       .request = {lane.request.get(), copied},
       .data = request.payload.subspan(copied),
       .response = response.first(std::min<size_t>(response.size(), options_.max_message)),
+      .small = small,
       .donations = donations,
       .channel = lane.channel,
   };
@@ -189,8 +188,14 @@ void Connection::ServeChannel(ChannelLane& lane) {
     auto incoming = channel.Receive();
     while (incoming) {
       Donations donations;
-      Reply reply = Dispatch(lane.lane, {incoming->mid, incoming->payload, false}, channel.payload(), donations);
-      incoming = channel.SendAndReceive(reply.mid, reply.size, &donations);
+      const Request request{incoming->mid, incoming->payload, false};
+      const uint64_t arrived = channel.arrived();
+      Reply reply = Dispatch(lane.lane, request, channel.payload(), donations);
+      const bool sent = channel.Send(reply.mid, reply.size, &donations).has_value();
+      // While the client looks at the response: counting takes none of its time.
+      Count(lane.lane, request, reply, arrived);
+      if (!sent) break;
+      incoming = channel.Receive();
     }
   }
   channel.Shutdown();

@@ -27,7 +27,7 @@ namespace lisafs {
 // One client: a socket, the channels made from it, and the FDIDs issued on it. The client is hostile.
 //
 // The socket is served on the thread that calls Serve, each channel on a thread of its own. A request's way is the same
-// on every lane: receive, copy, Dispatch (find the handler, check, run it, count), hand over.
+// on every lane: receive, copy, Dispatch (find the handler, check, run it), hand over, count.
 class Connection {
  public:
   struct Options {
@@ -87,11 +87,15 @@ class Connection {
   struct Reply {
     Mid mid;
     size_t size;
+    int error;  // 0 for success.
   };
 
-  // Handles one request and counts it. Descriptors in `donations` go with the reply.
+  // Handles one request. Descriptors in `donations` go with the reply.
   Reply Dispatch(Lane& lane, const Request& request, std::span<std::byte> response, Donations& donations);
-  Result<size_t> Handle(Lane& lane, const Request& request, std::span<std::byte> response, Donations& donations);
+  Result<size_t> Handle(Lane& lane, const Request& request, std::span<std::byte> response, SmallResponse& small,
+                        Donations& donations);
+  // Counts a request that arrived at that time and has been handled. It looks at none of the payload.
+  void Count(Lane& lane, const Request& request, const Reply& reply, uint64_t arrived);
   void ServeChannel(ChannelLane& lane);
   // What follows the end of the socket.
   void End();

@@ -49,7 +49,7 @@ struct MessageCounters {
   Counter errors;
   Counter bytes_received;  // Payload bytes of requests,
   Counter bytes_sent;      // and of responses.
-  Counter latency_ns;      // Sum over all calls, from the request's arrival to just before its response is handed over.
+  Counter latency_ns;      // Sum over all calls, from the request's arrival until its response is handed over.
   Counter latency[kLatencyBuckets];
   Counter errnos[kErrnoSlots];
 

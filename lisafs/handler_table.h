@@ -15,6 +15,12 @@ namespace lisafs {
 
 class Connection;
 
+// Where a small response waits until the moment it is handed over: see Channel::Send.
+struct SmallResponse {
+  std::byte bytes[256];
+  size_t size = 0;  // 0: the response, if it has a payload, is in Call::response.
+};
+
 // One request on its way through the server.
 struct Call {
   // A private copy: the client cannot change it any more. Of PWrite only the part before its data.
@@ -24,6 +30,7 @@ struct Call {
   // Where the response's payload goes, at most the connection's largest message. It may be shared memory: it is never
   // read back.
   std::span<std::byte> response;
+  SmallResponse& small;
   // Goes with the response if the call succeeds.
   Donations& donations;
   // The lane's, or null on the socket.
@@ -75,6 +82,9 @@ class HandlerTable {
   template <WireBody Body>
   static Result<size_t> Respond(Call& call, const Result<Body>& result) {
     if (!result) return Fail(result.error());
+    Writer small(call.small.bytes);
+    Encode(small, *result);
+    if (small.ok() && small.size() <= call.response.size()) return call.small.size = small.size();
     Writer writer(call.response);
     Encode(writer, *result);
     if (!writer.ok()) return Fail(EIO);
