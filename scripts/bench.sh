@@ -2,11 +2,15 @@
 # Runs one benchmark, side by side with its peers.
 #
 # usage: bench.sh rpc [channel|socket] [--json]
+#        bench.sh fs [operations|fio|trees] [--json] [--quick] [--rounds N] [--systems NAME,...] [--plot FILE.svg] [--directory DIR]
 #   rpc      one null request and its answer between two processes, over shared memory (channel) and over a socket
+#   fs       containers' files through lisafs and its peers: operations on single files, fio, and work on whole trees;
+#            "fs --help" says what its options do
 #   --json   one JSON object on stdout and nothing else, instead of a table
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
+if [[ ${1-} == fs ]]; then exec "$ROOT/benchmarks/fs/run.sh" "${@:2}"; fi
 [[ ${1-} == rpc ]] || usage
 shift
 arguments=()

@@ -15,12 +15,14 @@ build_packages=(
   nlohmann-json3-dev protobuf-compiler protobuf-compiler-grpc
   busybox-static runc
 )
-# fio to zlib: what the tests run inside and beside containers. golang-*: the peers of the benchmarks, in the vintage Debian has.
+# acl to strace: what the tests run inside and beside containers. golang-*: the peers of the benchmarks, in the vintage Debian has.
+# bindfs to make: what bench.sh fs measures, and measures with.
 # clang: for tests/fuzz.
 other_packages=(
   libbenchmark-dev libgmock-dev libgtest-dev
   acl attr ca-certificates crun git jq mmdebstrap podman procps python3 python3-venv sqlite3 strace
   golang-1.19-go golang-gvisor-gvisor-dev
+  bindfs fio fuse-overlayfs make
   clang-14 libclang-rt-14-dev
 )
 # gVisor's newest module needs it. Used where the machine has no such Go itself.
@@ -82,6 +84,15 @@ download_go_modules() {
   cp "$directory/go.sum" "$stamp"
 }
 
+# Builds gVisor's newest runsc as $LISAFS_CACHE/bin/runsc.
+build_runsc() {
+  local directory=$ROOT/third_party/runsc program=$LISAFS_CACHE/bin/runsc
+  [[ -x $program ]] && cmp -s "$directory/go.sum" "$program.sum" && return
+  step "Building gVisor's runsc (takes a minute or two)"
+  (cd "$directory" && CGO_ENABLED=0 GOFLAGS=-mod=readonly "$GO" build -o "$program" gvisor.dev/gvisor/runsc >&2)
+  cp "$directory/go.sum" "$program.sum"
+}
+
 case ${1-} in
   --build)
     install_packages "${build_packages[@]}"
@@ -98,5 +109,6 @@ install_python_peer
 install_go
 download_go_modules tests/interop/go
 download_go_modules benchmarks/go
+build_runsc
 # The root file system of the containers that tests run, made here so that no test waits for it.
 "$ROOT/tests/containers/make_debian_root.sh" >/dev/null
