@@ -78,6 +78,13 @@ absl::StatusOr<std::vector<Parts>> MakeParts(const CreateSandboxRequest& request
   return all;
 }
 
+// As lisafs-gofer's command line has them.
+std::string GoferOptions(const MountSpec& spec) {
+  return absl::StrCat(spec.read_only() ? ":ro" : "", spec.withhold_descriptors() ? ":nodonate" : "",
+                      spec.open_host_sockets() ? ":uds-open" : "", spec.create_host_sockets() ? ":uds-create" : "",
+                      spec.open_host_fifos() ? ":fifo" : "");
+}
+
 Command GoferCommand(const std::string& path, const CreateSandboxRequest& request, std::vector<Parts>& all,
                      Fd counters) {
   Command command(path);
@@ -86,8 +93,7 @@ Command GoferCommand(const std::string& path, const CreateSandboxRequest& reques
     int tree = command.Give(std::move(all[i].tree.fd));
     const MountSpec& spec = request.mounts(static_cast<int>(i));
     command.Add("--mount");
-    command.Add(absl::StrCat(connection, ":", tree, spec.read_only() ? ":ro" : "",
-                             spec.withhold_descriptors() ? ":nodonate" : ""));
+    command.Add(absl::StrCat(connection, ":", tree, GoferOptions(spec)));
   }
   command.Add("--counters");
   command.Add(absl::StrCat(command.Give(std::move(counters))));

@@ -34,6 +34,9 @@ std::string Options(const MountSpec& spec) {
   if (spec.noexec()) options += ",noexec";
   if (spec.recursive()) options += ",rec";
   if (spec.withhold_descriptors()) options += ",withhold";
+  if (spec.open_host_sockets()) options += ",uds-open";
+  if (spec.create_host_sockets()) options += ",uds-create";
+  if (spec.open_host_fifos()) options += ",fifo";
   return options;
 }
 

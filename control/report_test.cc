@@ -44,14 +44,16 @@ TEST(Report, Mounts) {
   }
   response.mutable_entries(1)->mutable_mount()->mutable_spec()->set_read_only(true);
   response.mutable_entries(1)->mutable_mount()->mutable_spec()->set_nosuid(true);
+  response.mutable_entries(1)->mutable_mount()->mutable_spec()->set_open_host_sockets(true);
+  response.mutable_entries(1)->mutable_mount()->mutable_spec()->set_open_host_fifos(true);
   EXPECT_EQ(MountsReport(response),
             "sandbox db\n"
             "TARGET     OPTIONS  FILES  OPEN  CHANNELS  SOURCE\n"
             "/da\\x09ta  rw       1,200     0         0  /srv\n"
             "\n"
             "sandbox web\n"
-            "TARGET     OPTIONS    FILES  OPEN  CHANNELS  SOURCE\n"
-            "/da\\x09ta  ro,nosuid  1,200     0         0  /srv\n");
+            "TARGET     OPTIONS                  FILES  OPEN  CHANNELS  SOURCE\n"
+            "/da\\x09ta  ro,nosuid,uds-open,fifo  1,200     0         0  /srv\n");
 }
 
 TEST(Report, StatisticsFitATerminal) {

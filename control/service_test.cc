@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 
+#include <fstream>
 #include <thread>
 
 #include "control/service_testing.h"
@@ -38,6 +39,21 @@ TEST_F(ServiceTest, ASandboxLivesAsLongAsItsMounts) {
   EXPECT_TRUE(Eventually([&] { return List().empty(); }));
   EXPECT_THAT(StateIds(), IsEmpty());
   EXPECT_EQ(Get("web", &again).error_code(), StatusCode::NOT_FOUND);
+}
+
+TEST_F(ServiceTest, TheGoferIsToldWhatEachMountAllows) {
+  v1::CreateSandboxRequest request = Request("web");
+  request.mutable_mounts(0)->set_open_host_sockets(true);
+  request.mutable_mounts(0)->set_create_host_sockets(true);
+  request.mutable_mounts(1)->set_open_host_fifos(true);
+  v1::Sandbox sandbox;
+  grpc::Status created = Create(request, &sandbox);
+  ASSERT_TRUE(created.ok()) << created.error_message();
+  EXPECT_TRUE(MessageDifferencer::Equals(sandbox.mounts(0).spec(), request.mounts(0)));
+  std::ifstream file("/proc/" + std::to_string(sandbox.gofer_pid()) + "/cmdline");
+  std::string line((std::istreambuf_iterator<char>(file)), {});
+  EXPECT_THAT(line, HasSubstr(std::string(":uds-open:uds-create\0--mount", 28)));
+  EXPECT_THAT(line, HasSubstr(":ro:nodonate:fifo"));
 }
 
 TEST_F(ServiceTest, DeleteLeavesNothingAndItsIdIsFree) {

@@ -58,6 +58,9 @@ absl::Status ValidateCreateSandbox(const control::v1::CreateSandboxRequest& requ
     LISAFS_RETURN_IF_NOT_OK(Annotate(name + ": target", ValidatePath(mount.target())));
     LISAFS_RETURN_IF_NOT_OK(Annotate(name + ": source", ValidatePath(mount.source())));
     LISAFS_RETURN_IF_NOT_OK(Annotate(name + ": mount_point", ValidatePath(mount.mount_point())));
+    if (mount.read_only() && mount.create_host_sockets()) {
+      return absl::InvalidArgumentError(name + ": read_only and create_host_sockets exclude each other");
+    }
     if (!targets.insert(Normalized(mount.target())).second) {
       return absl::InvalidArgumentError(absl::StrCat(name, ": target ", Escape(mount.target()), ": given twice"));
     }

@@ -63,6 +63,11 @@ TEST(CreateSandbox, RefusedByField) {
       {"mount 0: source: longer than 4095 bytes",
        [](auto& r) { r.mutable_mounts(0)->set_source("/" + std::string(4095, 's')); }},
       {"mount 0: mount_point: not an absolute path", [](auto& r) { r.mutable_mounts(0)->set_mount_point("./x"); }},
+      {"mount 1: read_only and create_host_sockets exclude each other",
+       [](auto& r) {
+         r.mutable_mounts(1)->set_read_only(true);
+         r.mutable_mounts(1)->set_create_host_sockets(true);
+       }},
       {"mount 1: target /0/: given twice", [](auto& r) { r.mutable_mounts(1)->set_target("/0/"); }},
       {"mount 1: mount_point /mnt/./0: given twice", [](auto& r) { r.mutable_mounts(1)->set_mount_point("/mnt/./0"); }},
   };
