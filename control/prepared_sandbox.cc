@@ -130,16 +130,15 @@ absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequ
   if (!parts.ok()) return parts.status();
   auto counters = directory.CreateCounters();
   if (!counters.ok()) return counters.status();
-  auto gofer_log = directory.CreateLog("gofer.log");
+  auto gofer_log = directory.CreateGoferLog();
   if (!gofer_log.ok()) return gofer_log.status();
-  auto plugin_log = directory.CreateLog("plugin.log");
+  auto plugin_log = directory.CreatePluginLog();
   if (!plugin_log.ok()) return plugin_log.status();
 
   // Both get ready at the same time.
-  auto gofer_launch =
-      Launch::Spawn(GoferCommand(programs.gofer, request, *parts, *std::move(counters)), gofer_log->get());
+  auto gofer_launch = Launch::Spawn(GoferCommand(programs.gofer, request, *parts, *std::move(counters)), *gofer_log);
   if (!gofer_launch.ok()) return Annotate("gofer did not start", gofer_launch.status());
-  auto plugin_launch = Launch::Spawn(PluginCommand(programs.plugin, request, *parts), plugin_log->get());
+  auto plugin_launch = Launch::Spawn(PluginCommand(programs.plugin, request, *parts), *plugin_log);
   if (!plugin_launch.ok()) return Annotate("plugin did not start", plugin_launch.status());
   auto deadline = steady_clock::now() + kStartPatience;
   auto gofer = gofer_launch->AwaitReady(deadline, cancelled);

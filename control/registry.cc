@@ -100,6 +100,12 @@ void Registry::Adopt(const std::string& id) {
       } else {
         spdlog::warn("sandbox {}: {}", id, Text(counters.status()));
       }
+      auto logs = directory.OpenLogs();
+      if (logs.ok()) {
+        entry->logs = *std::move(logs);
+      } else {
+        spdlog::warn("sandbox {}: {}", id, Text(logs.status()));
+      }
       spdlog::info("sandbox {}: found running", id);
       entries_.emplace(id, std::move(entry));
       return;
@@ -152,8 +158,11 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Make(const CreateSand
   if (!file.ok()) return file.status();
   auto counters = CountersReader::Open(*std::move(file));
   if (!counters.ok()) return counters.status();
+  auto logs = directory.OpenLogs();
+  if (!logs.ok()) return logs.status();
 
   auto entry = std::make_shared<Entry>(Entry{.directory = directory, .counters = *std::move(counters)});
+  entry->logs = *std::move(logs);
   entry->sandbox.set_id(request.id());
   entry->sandbox.set_state(Sandbox::STATE_RUNNING);
   entry->sandbox.set_gofer_pid(prepared->gofer().pid());
@@ -273,9 +282,10 @@ void Registry::Watch() {
     std::vector<pollfd> watched = {{.fd = wake_up_.get(), .events = POLLIN, .revents = 0}};
     bool somebody_alone = false;
     for (const auto& [id, entry] : entries_) {
-      // Only this thread lets go of processes that ended, so these stay open while it waits.
+      // Only this thread lets go of processes that ended and of their logs, so these stay open while it waits.
       if (entry->gofer) watched.push_back({.fd = entry->gofer->pidfd(), .events = POLLIN, .revents = 0});
       if (entry->plugin) watched.push_back({.fd = entry->plugin->pidfd(), .events = POLLIN, .revents = 0});
+      for (const ProgramLog& log : entry->logs) watched.push_back({.fd = log.fd(), .events = POLLIN, .revents = 0});
       somebody_alone |= entry->alone_since.has_value() && entry->running();
     }
     lock.unlock();
@@ -311,7 +321,11 @@ bool Registry::Examine(Entry& entry) {
       if (end->failed() && entry.running() && !entry.deleting) entry.Fail("plugin " + end->ToString());
     }
   }
-  if (entry.gone()) return entry.running() && !entry.deleting;
+  for (ProgramLog& log : entry.logs) log.Collect();
+  if (entry.gone()) {
+    entry.logs.clear();
+    return entry.running() && !entry.deleting;
+  }
 
   if (entry.gofer && entry.plugin) return false;
   auto now = steady_clock::now();

@@ -21,6 +21,7 @@
 #include "control/statistics.h"
 #include "proto/lisafs/control/v1/control.pb.h"
 #include "sandbox/process.h"
+#include "sandbox/program_log.h"
 
 namespace lisafs {
 
@@ -54,6 +55,7 @@ class Registry {
     control::v1::Sandbox sandbox;  // Without what the counters say.
     std::optional<Process> gofer;  // Until they are known to have ended.
     std::optional<Process> plugin;
+    std::vector<ProgramLog> logs;  // Of both, until both have ended; none if they could not be opened.
     bool deleting = false;
     // Since when only one of the two lives.
     std::optional<std::chrono::steady_clock::time_point> alone_since;
@@ -83,7 +85,7 @@ class Registry {
   // The watching thread.
   void Watch();
   void WakeWatcher();
-  // Takes note of processes that ended; true if the sandbox ended by itself. Under the lock.
+  // Keeps what processes said and takes note of those that ended; true if the sandbox ended by itself. Under the lock.
   bool Examine(Entry& entry);
 
   const StateDirectory state_;

@@ -66,11 +66,14 @@ absl::StatusOr<Fd> SandboxDirectory::OpenCounters() const {
   return file;
 }
 
-absl::StatusOr<Fd> SandboxDirectory::CreateLog(const std::string& name) const {
-  std::string path = path_ + "/" + name;
-  Fd file(open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600));
-  if (!file) return ErrnoStatus(errno, path);
-  return file;
+absl::StatusOr<std::vector<ProgramLog>> SandboxDirectory::OpenLogs() const {
+  std::vector<ProgramLog> logs;
+  for (const char* name : {"/gofer.log", "/plugin.log"}) {
+    auto log = ProgramLog::Open(path_ + name);
+    if (!log.ok()) return log.status();
+    logs.push_back(*std::move(log));
+  }
+  return logs;
 }
 
 absl::Status SandboxDirectory::WriteState(state::v1::SandboxState state) const {
@@ -118,7 +121,8 @@ absl::StatusOr<state::v1::SandboxState> SandboxDirectory::ReadState() const {
 
 absl::Status SandboxDirectory::Remove() const {
   // By name, so that a state directory that is something else by mistake loses nothing.
-  for (const char* name : {"sandbox.json", "sandbox.json.new", "counters", "gofer.log", "plugin.log"}) {
+  for (const char* name : {"sandbox.json", "sandbox.json.new", "counters", "gofer.log", "gofer.log.fifo", "plugin.log",
+                           "plugin.log.fifo"}) {
     if (unlink((path_ + "/" + name).c_str()) != 0 && errno != ENOENT) return ErrnoStatus(errno, path_ + "/" + name);
   }
   if (rmdir(path_.c_str()) != 0) return ErrnoStatus(errno, path_);

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "base/fd.h"
 #include "proto/lisafs/state/v1/state.pb.h"
+#include "sandbox/program_log.h"
 
 namespace lisafs {
 
@@ -16,7 +17,7 @@ namespace lisafs {
 //
 //   sandbox.json   SandboxState
 //   counters       a CountersPage that the gofer writes
-//   gofer.log      what they write to stderr
+//   gofer.log      what they write to stderr, each with its FIFO (sandbox/program_log.h)
 //   plugin.log
 class SandboxDirectory {
  public:
@@ -25,8 +26,11 @@ class SandboxDirectory {
   // New, zeroed but for its header, and open for reading and writing.
   absl::StatusOr<Fd> CreateCounters() const;
   absl::StatusOr<Fd> OpenCounters() const;
-  // New and empty, open for reading and appending. `name` is "gofer.log" or "plugin.log".
-  absl::StatusOr<Fd> CreateLog(const std::string& name) const;
+  // New and empty.
+  absl::StatusOr<ProgramLog> CreateGoferLog() const { return ProgramLog::Create(path_ + "/gofer.log"); }
+  absl::StatusOr<ProgramLog> CreatePluginLog() const { return ProgramLog::Create(path_ + "/plugin.log"); }
+  // Both, to go on with.
+  absl::StatusOr<std::vector<ProgramLog>> OpenLogs() const;
 
   // Replaces what was there at once: a reader finds the old state or the new. Fills in version and boot id.
   absl::Status WriteState(state::v1::SandboxState state) const;

@@ -1,18 +1,23 @@
 // Sandboxes whose processes die, and sandboxes whose lisafsd does.
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <filesystem>
 #include <fstream>
 
+#include "base/fd.h"
 #include "control/service_testing.h"
+#include "sandbox/program_log.h"
 
 namespace lisafs {
 namespace {
 
+namespace fs = std::filesystem;
 using google::protobuf::util::MessageDifferencer;
 using testing::ElementsAre;
 using testing::IsEmpty;
@@ -61,6 +66,33 @@ TEST_F(ServiceTest, TheNextLisafsdFindsTheSandboxes) {
 
   ASSERT_TRUE(Delete("web").ok());
   EXPECT_FALSE(Lives(after.plugin_pid()));
+}
+
+TEST_F(ServiceTest, WhatAProgramSaysIsKeptInABoundedLog) {
+  v1::Sandbox sandbox;
+  ASSERT_TRUE(Create(Request("web"), &sandbox).ok());
+  const std::string log = StateDir() + "/web/plugin.log";
+  for (const char* output : {"1", "2"}) {
+    EXPECT_EQ(fs::read_symlink(fs::path("/proc") / std::to_string(sandbox.plugin_pid()) / "fd" / output),
+              log + ".fifo");
+  }
+  // What the plugin holds, in the test's hands.
+  Fd output(open((log + ".fifo").c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  ASSERT_TRUE(output);
+  ASSERT_EQ(write(output.get(), "while it runs\n", 14), 14);
+  EXPECT_TRUE(Eventually([&] { return ReadFile(log) == "while it runs\n"; })) << ReadFile(log);
+  EXPECT_EQ(StopDaemon(SIGKILL), -1);
+  ASSERT_EQ(write(output.get(), "meanwhile\n", 10), 10);
+  StartDaemon();
+  EXPECT_TRUE(Eventually([&] { return ReadFile(log) == "while it runs\nmeanwhile\n"; })) << ReadFile(log);
+
+  const std::string flood(4096, 'x');
+  EXPECT_TRUE(Eventually([&] {
+    return write(output.get(), flood.data(), flood.size()) < 0 && fs::file_size(log) >= ProgramLog::kMaxLogBytes;
+  }));
+  EXPECT_EQ(errno, EAGAIN);
+  EXPECT_EQ(fs::file_size(log), ProgramLog::kMaxLogBytes);
+  EXPECT_TRUE(Delete("web").ok());
 }
 
 TEST_F(ServiceTest, WhatEndsWhileNoLisafsdRunsIsForgotten) {

@@ -5,9 +5,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/stat.h>
-
-#include <algorithm>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/numbers.h"
@@ -39,19 +36,6 @@ void KillAndReap(std::optional<Process>& process) {
   process.reset();
 }
 
-// The last line of a log, printable; "" if it is empty.
-std::string LastLine(int log) {
-  struct stat stat;
-  if (fstat(log, &stat) != 0) return "";
-  char tail[2048];
-  off_t start = std::max<off_t>(0, stat.st_size - static_cast<off_t>(sizeof tail));
-  ssize_t size = pread(log, tail, sizeof tail, start);
-  if (size <= 0) return "";
-  std::string_view text(tail, size);
-  while (!text.empty() && text.back() == '\n') text.remove_suffix(1);
-  return Escape(text.substr(text.rfind('\n') + 1));
-}
-
 // Every descriptor under a number that no program's descriptor will have, so that putting one in its place cannot close
 // another.
 absl::StatusOr<std::vector<Fd>> MoveOutOfTheWay(std::vector<Fd> descriptors) {
@@ -71,7 +55,9 @@ int Command::Give(Fd fd) {
   return kFirstDescriptor + static_cast<int>(descriptors_.size()) - 1;
 }
 
-absl::StatusOr<Launch> Launch::Spawn(Command command, int log) {
+absl::StatusOr<Launch> Launch::Spawn(Command command, ProgramLog& log) {
+  auto output = log.OpenForProgram();
+  if (!output.ok()) return output.status();
   int pipe_ends[2];
   if (pipe2(pipe_ends, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe");
   Fd ready(pipe_ends[0]);
@@ -83,9 +69,9 @@ absl::StatusOr<Launch> Launch::Spawn(Command command, int log) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   absl::Cleanup destroy_actions = [&] { posix_spawn_file_actions_destroy(&actions); };
-  // The log first, since its number is not out of the way.
-  posix_spawn_file_actions_adddup2(&actions, log, STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, log, STDERR_FILENO);
+  // The output first, since its number is not out of the way.
+  posix_spawn_file_actions_adddup2(&actions, output->get(), STDOUT_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, output->get(), STDERR_FILENO);
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   for (size_t i = 0; i < descriptors->size(); ++i) {
     posix_spawn_file_actions_adddup2(&actions, (*descriptors)[i].get(), kFirstDescriptor + static_cast<int>(i));
@@ -113,7 +99,7 @@ absl::StatusOr<Launch> Launch::Spawn(Command command, int log) {
   if (error != 0) return absl::FailedPreconditionError(ErrnoStatus(error, command.path_).message());
   auto process = Process::OfChild(pid);
   if (!process.ok()) return process.status();
-  return Launch(*std::move(process), std::move(ready), log);
+  return Launch(*std::move(process), std::move(ready), &log);
 }
 
 // Written out since an optional that was moved from still has a value.
@@ -179,7 +165,8 @@ absl::StatusOr<std::string> Launch::ReadLine(steady_clock::time_point deadline, 
       received_.append(bytes, size);
     } else if (size == 0) {
       // Both processes have closed the pipe, so what they had to say is in the log.
-      std::string why = LastLine(log_);
+      log_->Collect();
+      std::string why = log_->LastLine();
       if (why.empty()) {
         std::optional<Process>& last = lasting_ ? lasting_ : first_;
         auto end = last->Wait(kKillPatience);

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "base/fd.h"
 #include "sandbox/process.h"
+#include "sandbox/program_log.h"
 
 // Starts lisafs-gofer and lisafs-plugin, which go on as a child of whoever started them and say on a pipe when they are
 // ready (docs/architecture.md, "What the processes are told").
@@ -46,8 +47,8 @@ class Command {
 class Launch {
  public:
   // Starts the program, with --ready-fd added to its arguments, an empty environment and "/" as working directory. What
-  // it writes goes to `log`, a regular file open for reading and appending, which must outlive the Launch.
-  static absl::StatusOr<Launch> Spawn(Command command, int log);
+  // it writes goes to `log`, which must outlive the Launch.
+  static absl::StatusOr<Launch> Spawn(Command command, ProgramLog& log);
 
   Launch(Launch&& other) noexcept;
   Launch& operator=(Launch&&) = delete;
@@ -61,7 +62,7 @@ class Launch {
                                      absl::FunctionRef<bool()> cancelled);
 
  private:
-  Launch(Process first, Fd ready, int log) : first_(std::move(first)), ready_(std::move(ready)), log_(log) {}
+  Launch(Process first, Fd ready, ProgramLog* log) : first_(std::move(first)), ready_(std::move(ready)), log_(log) {}
 
   // Reads which process the program goes on as: lasting_.
   absl::Status ReadPid(std::chrono::steady_clock::time_point deadline, absl::FunctionRef<bool()> cancelled);
@@ -72,7 +73,7 @@ class Launch {
   std::optional<Process> first_;    // What was spawned, until it is reaped.
   std::optional<Process> lasting_;  // What goes on, until it is handed over.
   Fd ready_;
-  int log_;
+  ProgramLog* log_;
   std::string received_;
 };
 

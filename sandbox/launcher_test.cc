@@ -7,7 +7,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <deque>
 #include <filesystem>
+
+#include "absl/strings/str_cat.h"
 
 namespace lisafs {
 namespace {
@@ -24,7 +27,6 @@ class LauncherTest : public testing::Test {
   LauncherTest() {
     std::string name = testing::TempDir() + "/launcher.XXXXXX";
     directory_ = mkdtemp(name.data());
-    log_.reset(open((directory_ + "/log").c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   }
   ~LauncherTest() override {
     std::filesystem::remove_all(directory_);
@@ -40,20 +42,20 @@ class LauncherTest : public testing::Test {
     return path;
   }
 
+  // A new log for each start.
+  ProgramLog& NewLog() {
+    logs_.push_back(ProgramLog::Create(absl::StrCat(directory_, "/log", logs_.size())).value());
+    return logs_.back();
+  }
+
   absl::StatusOr<Process> Start(Command command, milliseconds patience = seconds(10)) {
-    auto launch = Launch::Spawn(std::move(command), log_.get());
+    auto launch = Launch::Spawn(std::move(command), NewLog());
     if (!launch.ok()) return launch.status();
     return launch->AwaitReady(steady_clock::now() + patience, Never);
   }
 
-  std::string Log() {
-    std::string text(4096, 0);
-    text.resize(pread(log_.get(), text.data(), text.size(), 0));
-    return text;
-  }
-
   std::string directory_;
-  Fd log_;
+  std::deque<ProgramLog> logs_;
 };
 
 TEST_F(LauncherTest, AStartedProgramIsAChildThatEndsByItself) {
@@ -105,7 +107,8 @@ TEST_F(LauncherTest, InheritsExactlyWhatIsGiven) {
   auto process = Start(std::move(command));
   ASSERT_TRUE(process.ok()) << process.status();
   EXPECT_TRUE(process->Wait(seconds(5)));
-  EXPECT_EQ(Log(), "0 1 2 3 4 5 6 7 \n");
+  logs_.back().Collect();
+  EXPECT_EQ(logs_.back().LastLine(), "0 1 2 3 4 5 6 7 ");
 }
 
 struct BadStart {
@@ -121,7 +124,6 @@ TEST_F(LauncherTest, AProgramThatDoesNotStartIsGoneAndSaysWhy) {
       {"babble", "it said \"hello\" instead of a process id"},
   };
   for (const BadStart& bad : cases) {
-    ASSERT_EQ(ftruncate(log_.get(), 0), 0);
     auto process = Start(Command(Program(bad.role)), bad.role == "hang" ? milliseconds(200) : seconds(10));
     EXPECT_EQ(process.status().code(), absl::StatusCode::kFailedPrecondition) << bad.role;
     EXPECT_EQ(std::string(process.status().message()), bad.message) << bad.role;
@@ -135,7 +137,7 @@ TEST_F(LauncherTest, AMissingProgramIsNamed) {
 }
 
 TEST_F(LauncherTest, ACallerCanGiveUp) {
-  auto launch = Launch::Spawn(Command(Program("hang")), log_.get());
+  auto launch = Launch::Spawn(Command(Program("hang")), NewLog());
   ASSERT_TRUE(launch.ok()) << launch.status();
   int asked = 0;
   auto process = launch->AwaitReady(steady_clock::now() + seconds(10), [&] { return ++asked > 2; });

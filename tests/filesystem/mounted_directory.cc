@@ -1,6 +1,5 @@
 #include "tests/filesystem/mounted_directory.h"
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -10,6 +9,7 @@
 
 #include <chrono>
 
+#include "base/fd.h"
 #include "sandbox/detached_tree.h"
 #include "sandbox/fuse_mount.h"
 #include "sandbox/launcher.h"
@@ -19,8 +19,13 @@ namespace {
 
 constexpr std::chrono::seconds kPatience(10);
 
-std::optional<Process> Start(Command command, int log) {
-  auto launch = Launch::Spawn(std::move(command), log);
+std::optional<Process> Start(Command command, const std::string& log_path) {
+  auto log = ProgramLog::Create(log_path);
+  if (!log.ok()) {
+    ADD_FAILURE() << log.status();
+    return std::nullopt;
+  }
+  auto launch = Launch::Spawn(std::move(command), *log);
   if (!launch.ok()) {
     ADD_FAILURE() << launch.status();
     return std::nullopt;
@@ -47,7 +52,6 @@ MountedDirectory::MountedDirectory(const Options& options) {
 }
 
 void MountedDirectory::SetUp(const Options& options) {
-  log_.reset(open((directory_ / "log").c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
   const MountAttributes attributes{.read_only = options.read_only};
   auto tree = OpenDetachedTree(options.single_file ? host_ + "/file" : host_, attributes, false);
   ASSERT_TRUE(tree.ok()) << tree.status();
@@ -68,7 +72,7 @@ void MountedDirectory::SetUp(const Options& options) {
   if (options.withhold_descriptors) mount += ":nodonate";
   gofer.Add("--mount");
   gofer.Add(mount);
-  gofer_ = Start(std::move(gofer), log_.get());
+  gofer_ = Start(std::move(gofer), directory_ / "gofer.log");
   if (!gofer_) return;
 
   Command plugin(DataFile("plugin/lisafs-plugin"));
@@ -76,7 +80,7 @@ void MountedDirectory::SetUp(const Options& options) {
   if (options.read_only) mount += ":ro";
   plugin.Add("--mount");
   plugin.Add(mount);
-  plugin_ = Start(std::move(plugin), log_.get());
+  plugin_ = Start(std::move(plugin), directory_ / "plugin.log");
 }
 
 MountedDirectory::~MountedDirectory() {

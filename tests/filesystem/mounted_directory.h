@@ -7,7 +7,6 @@
 #include <string>
 #include <string_view>
 
-#include "base/fd.h"
 #include "sandbox/process.h"
 #include "tests/support/files.h"
 
@@ -51,7 +50,6 @@ class MountedDirectory {
   TempDir directory_;
   const std::string host_ = directory_ / "host";
   std::string mounted_ = directory_ / "mounted";
-  Fd log_;
   std::optional<Process> gofer_;
   std::optional<Process> plugin_;
 };
