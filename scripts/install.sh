@@ -13,7 +13,6 @@ programs=(
   plugin/lisafs-plugin
   sandbox/lisafs-runtime
   sandbox/lisafs-runtime-sandbox
-  sandbox/lisafs-runtime-sandbox
 )
 
 prefix=/usr/local
