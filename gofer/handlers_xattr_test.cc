@@ -56,6 +56,42 @@ TEST_F(XattrTest, OnlySomeNamespacesAreServed) {
   EXPECT_EQ(ErrnoOf(GetXattr(file_, "user." + std::string(300, 'n'))), ERANGE);
 }
 
+// Version 2 of the kernel's encoding: the owner rw, a user r, the group and others nothing, mask r.
+constexpr char kAcl[] =
+    "\2\0\0\0"
+    "\1\0\6\0\377\377\377\377"
+    "\2\0\4\0\350\3\0\0"
+    "\4\0\0\0\377\377\377\377"
+    "\20\0\4\0\377\377\377\377"
+    "\40\0\0\0\377\377\377\377";
+
+TEST_F(XattrTest, AccessControlListsAreServed) {
+  const std::string acl(kAcl, sizeof kAcl - 1);
+  ASSERT_EQ(mkdir(Path("d").c_str(), 0700), 0);
+  const Fdid directory = Find(root(), "d").control_fd;
+  Status set = SetXattr(file_, "system.posix_acl_access", acl);
+  if (!set && set.error() == Errno(EOPNOTSUPP)) GTEST_SKIP() << "no access control lists here";
+  ASSERT_TRUE(set) << set.error().ToString();
+  EXPECT_EQ(GetXattr(file_, "system.posix_acl_access").value(), acl);
+  EXPECT_EQ(Stat(file_)->mode, S_IFREG | 0640);
+  EXPECT_TRUE(SetXattr(directory, "system.posix_acl_default", acl));
+  EXPECT_EQ(ListXattr(directory).value(), std::vector<std::string>{"system.posix_acl_default"});
+  // What is made in the directory inherits it.
+  auto made = Create(directory, "f", O_RDWR, 0666);
+  ASSERT_TRUE(made);
+  EXPECT_EQ(made->child.stat.mode, S_IFREG | 0640);
+  EXPECT_EQ(GetXattr(made->child.control_fd, "system.posix_acl_access").value(), acl);
+  EXPECT_TRUE(RemoveXattr(file_, "system.posix_acl_access"));
+}
+
+TEST_F(XattrTest, SecurityAttributesAreServed) {
+  if (setxattr(Path("f").c_str(), "security.test", "x", 1, 0) != 0) GTEST_SKIP() << "no security.* attributes here";
+  EXPECT_EQ(GetXattr(file_, "security.test").value(), "x");
+  EXPECT_TRUE(SetXattr(file_, "security.test", "y"));
+  EXPECT_EQ(ListXattr(file_).value(), std::vector<std::string>{"security.test"});
+  EXPECT_TRUE(RemoveXattr(file_, "security.test"));
+}
+
 // The wire's length field has no room for the kernel's largest value. tmpfs takes it, on Linux 6.6 and later; ext4 does
 // not.
 TEST_F(XattrTest, TheLargestValueIsNotTakenForAnEmptyOne) {
