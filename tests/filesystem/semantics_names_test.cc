@@ -222,6 +222,40 @@ TEST_F(Names, PermissionsAreTheKernels) {
   EXPECT_TRUE(AsUser(1001, 1001, [] { return unlink("drop/f") < 0 && errno == EPERM; }));
 }
 
+// A mode shows an access control list's mask where a group's permissions stand.
+TEST_F(Names, AccessControlListsAreTheKernels) {
+  // The kernel's encoding, version 2: the owner rw, user 1000 r, the group and others nothing, mask r.
+  constexpr char kAcl[] =
+      "\2\0\0\0"
+      "\1\0\6\0\377\377\377\377"
+      "\2\0\4\0\350\3\0\0"
+      "\4\0\0\0\377\377\377\377"
+      "\20\0\4\0\377\377\377\377"
+      "\40\0\0\0\377\377\377\377";
+  WriteFile(Host("f"), "content");
+  ASSERT_EQ(chown(Host("f").c_str(), 0, 1001), 0);
+  if (setxattr(Host("f").c_str(), "system.posix_acl_access", kAcl, sizeof kAcl - 1, 0) != 0) {
+    GTEST_SKIP() << "no access control lists here";
+  }
+  ASSERT_EQ(mkdir("d", 0777), 0);
+  ASSERT_EQ(setxattr("d", "system.posix_acl_default", kAcl, sizeof kAcl - 1, 0), 0);
+  ASSERT_TRUE(Fd(open("d/f", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666)));
+  char acl[sizeof kAcl] = {};
+  EXPECT_EQ(getxattr(Host("d/f").c_str(), "system.posix_acl_access", acl, sizeof acl), ssize_t{sizeof kAcl - 1});
+  EXPECT_EQ(std::string(acl, sizeof acl), std::string(kAcl, sizeof kAcl));
+  for (const char* name : {"f", "d/f"}) {
+    EXPECT_EQ(Mode(name), 0640u) << name;
+    EXPECT_TRUE(AsUser(1000, 1000, [&] { return open(name, O_RDONLY) >= 0 && open(name, O_RDWR) < 0; })) << name;
+    EXPECT_TRUE(AsUser(1002, 1002, [&] { return open(name, O_RDONLY) < 0 && errno == EACCES; })) << name;
+  }
+  EXPECT_TRUE(AsUser(1001, 1001, [] { return open("f", O_RDONLY) < 0 && errno == EACCES; }));
+  ASSERT_EQ(chmod("f", 0600), 0);
+  EXPECT_TRUE(AsUser(1000, 1000, [] { return open("f", O_RDONLY) < 0 && errno == EACCES; }));
+  ASSERT_EQ(removexattr("f", "system.posix_acl_access"), 0);
+  ASSERT_EQ(chmod("f", 0640), 0);
+  EXPECT_TRUE(AsUser(1001, 1001, [] { return open("f", O_RDONLY) >= 0; }));
+}
+
 TEST_F(Names, SetIdBitsGoWhenAUserWrites) {
   WriteFile("s", "x", 0777);
   ASSERT_EQ(chmod("s", 06777), 0);
