@@ -332,6 +332,30 @@ TEST_F(Names, ChangesOnTheHostShow) {
   EXPECT_TRUE(Eventually(std::chrono::seconds(3), [] { return ReadFile("f") == "new"; }));
 }
 
+// The kernel caches listings. Whoever opens a directory sees what is in it now.
+TEST_F(Names, ListingsFollowChangesOnBothSides) {
+  auto list = [] {
+    std::vector<std::string> names;
+    DIR* directory = opendir(".");
+    while (dirent* entry = readdir(directory)) names.push_back(entry->d_name);
+    closedir(directory);
+    std::sort(names.begin(), names.end());
+    return names;
+  };
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_EQ(list(), (std::vector<std::string>{".", ".."})) << i;
+    WriteFile(Host("host"), "");
+    EXPECT_EQ(list(), (std::vector<std::string>{".", "..", "host"})) << i;
+    WriteFile("here", "");
+    EXPECT_EQ(list(), (std::vector<std::string>{".", "..", "here", "host"})) << i;
+    ASSERT_EQ(rename(Host("here").c_str(), Host("moved").c_str()), 0);
+    EXPECT_EQ(list(), (std::vector<std::string>{".", "..", "host", "moved"})) << i;
+    EXPECT_EQ(list(), (std::vector<std::string>{".", "..", "host", "moved"})) << i;
+    ASSERT_EQ(unlink("moved"), 0);
+    ASSERT_EQ(unlink(Host("host").c_str()), 0);
+  }
+}
+
 TEST_F(Names, ListingWhileDeleting) {
   constexpr int kFiles = 5000;
   for (int i = 0; i < kFiles; ++i) Fd(open(("f" + std::to_string(i)).c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
