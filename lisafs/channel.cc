@@ -33,8 +33,8 @@ constexpr std::string_view kHandshake = "{}\n";
 
 // Two looks at the clock that far apart mean that the spinning thread was descheduled: others need the CPU more.
 constexpr uint64_t kDescheduled = 100'000;
-// A client that has spun in vain so often in a row has a server that is slow, or that cannot run because this machine
-// is busy, perhaps with the spinning itself.
+// A side that has spun in vain so often in a row has a peer that is slow, or that cannot run because this machine is
+// busy, perhaps with the spinning itself.
 constexpr int kSpinsInVain = 3;
 // For how long there is no spinning after either.
 constexpr uint64_t kNoSpin = 5'000'000;
@@ -61,20 +61,22 @@ void Pause() {
 #endif
 }
 
-// Moves a cache line that was just written from this CPU's own cache to the one that CPUs share. The peer then finds it
-// without asking this CPU for it, and as its own to write: without that a line crosses twice for a message, once to be
-// read and once to be written. Nearly halves the time of a round trip where the processor has CLDEMOTE; where it has
-// not, the instruction does nothing.
-void Demote(const std::byte* line) {
+// Moves what was just written from this CPU's own cache to the one that CPUs share. The peer then finds it without
+// asking this CPU for it, and as its own to write: otherwise a window's first line crosses twice for a message, once to
+// be read and once to be written. Nearly halves the time of a round trip where the processor has CLDEMOTE; elsewhere
+// the instruction does nothing.
+void Demote(std::span<const std::byte> written) {
 #if defined(__x86_64__)
-  asm volatile("cldemote %0" : : "m"(*line));
+  constexpr size_t kLine = 64;
+  for (size_t i = 0; i < written.size(); i += kLine) asm volatile("cldemote %0" : : "m"(written[i]));
 #else
-  (void)line;
+  (void)written;
 #endif
 }
 
 // The peer maps the same word at another address, so these are not the private kind.
-void FutexWake(std::atomic<uint32_t>& word, int count) { syscall(SYS_futex, &word, FUTEX_WAKE, count, nullptr); }
+// The number of threads that slept.
+long FutexWake(std::atomic<uint32_t>& word, int count) { return syscall(SYS_futex, &word, FUTEX_WAKE, count, nullptr); }
 void FutexWait(std::atomic<uint32_t>& word, uint32_t expected) {
   syscall(SYS_futex, &word, FUTEX_WAIT, expected, nullptr);
 }
@@ -182,7 +184,7 @@ Status Channel::SendRaw(uint32_t data_length) {
   uint32_t state = mine_;
   if (!window_->state.compare_exchange_strong(state, theirs_)) return Fail(state == kShutDown ? ECONNRESET : EPROTO);
   WakePeer();
-  Demote(base_);
+  if (!kOneCpu) Demote({base_, kDataOffset + data_length});
   return {};
 }
 
@@ -190,8 +192,7 @@ Status Channel::SendRaw(uint32_t data_length) {
 // sequentially consistent, so that one of the two sides sees the other's.
 void Channel::WakePeer() {
   const bool asleep = peer_sleep_flag_->load() != 0;
-  if (!trust_sleep_flag_ || asleep) FutexWake(window_->state, 1);
-  peer_was_asleep_ = trust_sleep_flag_ && asleep;
+  peer_was_asleep_ = (!trust_sleep_flag_ || asleep) && FutexWake(window_->state, 1) > 0;
   trust_sleep_flag_ = tell_sleep_;
 }
 
@@ -209,8 +210,8 @@ Status Channel::WaitForTurn() {
 // Returns when the window is not the peer's any more, or when it is better to sleep.
 void Channel::SpinForTurn() {
   if (spin_ == 0) return;
-  // A client that slept until it was answered has to wake before it asks again, and may need this very CPU for that.
-  if (mine_ == kServerActive && peer_was_asleep_) return;
+  // It has to wake first, and may wait for this very CPU.
+  if (peer_was_asleep_) sched_yield();
   const uint64_t begin = MonotonicNanoseconds();
   if (begin < no_spin_before_) return;
   uint64_t last = begin;
@@ -227,7 +228,7 @@ void Channel::SpinForTurn() {
       return;
     }
     if (now - begin >= spin_) {
-      if (mine_ == kClientActive && ++spins_in_vain_ >= kSpinsInVain) {
+      if (++spins_in_vain_ >= kSpinsInVain) {
         spins_in_vain_ = kSpinsInVain - 1;  // Trying again, once is enough.
         no_spin_before_ = now + kNoSpin;
       }

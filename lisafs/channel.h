@@ -16,9 +16,9 @@
 namespace lisafs {
 
 // How long an endpoint watches shared memory before it sleeps on the futex. Spinning pays while the peer answers within
-// microseconds; it stops by itself where it cannot help: on one CPU, for a while after the spinning thread was
-// descheduled or has waited in vain again and again (a busy machine, slow calls), and while the peer does not spin
-// either.
+// microseconds; it stops by itself where it cannot help: for a while after the spinning thread was descheduled or has
+// waited in vain again and again (a busy machine, slow calls, a peer with nothing to say). A process that has only one
+// CPU yields it instead, and so does, once, whoever has woken the peer.
 struct SpinPolicy {
   uint32_t microseconds = 0;  // 0: never spin.
 };
@@ -117,7 +117,7 @@ class Channel {
   int spins_in_vain_ = 0;
   bool tell_sleep_ = false;        // Keep my_sleep_flag_.
   bool trust_sleep_flag_ = false;  // Wake by peer_sleep_flag_.
-  bool peer_was_asleep_ = false;   // When it was last handed the window, as far as is known.
+  bool peer_was_asleep_ = false;   // When it was last handed the window.
 
   // kAsleep and kStopping: what Shutdown and the thread that uses the channel tell each other, out of the peer's reach.
   std::atomic<uint32_t> local_ = 0;
