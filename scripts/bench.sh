@@ -1,9 +1,12 @@
 #!/bin/bash
 # Runs one benchmark, side by side with its peers.
 #
-# usage: bench.sh rpc [channel|socket] [--json]
+# usage: bench.sh rpc [channel|socket|one-cpu] [--json]
+#        bench.sh gofer [--json]
 #        bench.sh fs [operations|fio|trees] [--json] [--quick] [--rounds N] [--systems NAME,...] [--plot FILE.svg] [--directory DIR]
-#   rpc      one null request and its answer between two processes, over shared memory (channel) and over a socket
+#   rpc      one null request and its answer between two processes: over shared memory (channel), with both processes on one CPU
+#            (one-cpu), and over a socket
+#   gofer    file operations of gVisor's own client, one at a time, on lisafs-gofer and on gVisor's gofer
 #   fs       containers' files through lisafs and its peers: operations on single files, fio, and work on whole trees;
 #            "fs --help" says what its options do
 #   --json   one JSON object on stdout and nothing else, instead of a table
@@ -11,29 +14,54 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 if [[ ${1-} == fs ]]; then exec "$ROOT/benchmarks/fs/run.sh" "${@:2}"; fi
-[[ ${1-} == rpc ]] || usage
-shift
+name=${1-}
+shift || usage
 arguments=()
 for argument; do
-  case $argument in
-    channel | socket | --json) arguments+=("$argument") ;;
+  case $name:$argument in
+    rpc:channel | rpc:socket | rpc:one-cpu | *:--json) arguments+=("$argument") ;;
     *) usage ;;
   esac
 done
 
-"$ROOT/scripts/setup.sh"
+# Builds Bazel's target as $programs/NAME.
+# usage: build_cc ROOM NAME
+build_cc() {
+  bazel_run build --config=opt --noshow_progress "//$1:$2" >&2
+  cp "$(bazel_run info --config=opt bazel-bin 2>/dev/null)/$1/$2" "$programs/$2"
+}
 
-step "Building"
-bazel_run build --config=opt --noshow_progress //benchmarks:rpc >&2
-programs=$(mktemp -d)
-trap 'rm -rf "$programs"' EXIT
-cp "$(bazel_run info --config=opt bazel-bin 2>/dev/null)/benchmarks/rpc" "$programs/rpc"
-# The newest gVisor, as a module.
-(cd "$ROOT/benchmarks/go" && CGO_ENABLED=0 GOPROXY=off "$GO" build -o "$programs/rpc-gvisor" .) >&2
-# Debian's, from before gVisor gave up 9P, the way Debian builds Go programs. One file of ours becomes a part of its package p9.
-gocode=/usr/share/gocode
-printf '{"Replace": {"%s": "%s"}}' "$gocode/src/gvisor.dev/gvisor/pkg/p9/exchange.go" "$ROOT/benchmarks/go/p9_exchange.go" >"$programs/overlay.json"
-(cd "$ROOT/benchmarks/go" && CGO_ENABLED=0 GO111MODULE=off GOPATH=$gocode GOFLAGS='' /usr/lib/go-1.19/bin/go build \
-  -tags p9 -overlay "$programs/overlay.json" -o "$programs/rpc-p9" measure.go p9.go) >&2 || rm -f "$programs/rpc-p9"
+# Builds a package of benchmarks/go, with the newest gVisor as a module, as $programs/NAME.
+# usage: build_go PACKAGE NAME
+build_go() {
+  (cd "$ROOT/benchmarks/go" && CGO_ENABLED=0 GOPROXY=off "$GO" build -o "$programs/$2" "$1") >&2
+}
 
-/usr/bin/python3 -B "$ROOT/scripts/bench_rpc.py" "$programs" "${arguments[@]}"
+prepare() {
+  "$ROOT/scripts/setup.sh"
+  step "Building"
+  programs=$(mktemp -d)
+  trap 'rm -rf "$programs"' EXIT
+}
+
+case $name in
+  rpc)
+    prepare
+    build_cc benchmarks rpc
+    build_go . rpc-gvisor
+    # Debian's gVisor, from before it gave up 9P, the way Debian builds Go programs. One file of ours becomes a part of its package p9.
+    gocode=/usr/share/gocode
+    printf '{"Replace": {"%s": "%s"}}' "$gocode/src/gvisor.dev/gvisor/pkg/p9/exchange.go" "$ROOT/benchmarks/go/p9_exchange.go" >"$programs/overlay.json"
+    (cd "$ROOT/benchmarks/go" && CGO_ENABLED=0 GO111MODULE=off GOPATH=$gocode GOFLAGS='' /usr/lib/go-1.19/bin/go build \
+      -tags p9 -overlay "$programs/overlay.json" -o "$programs/rpc-p9" measure.go p9.go) >&2 || rm -f "$programs/rpc-p9"
+    ;;
+  gofer)
+    [[ $EUID == 0 ]] || die "gofer: must run as root, since lisafs-gofer confines itself"
+    prepare
+    build_cc gofer lisafs-gofer
+    build_go ./gofer bench-gofer
+    ;;
+  *) usage ;;
+esac
+
+/usr/bin/python3 -B "$ROOT/scripts/bench_$name.py" "$programs" "${arguments[@]}"
