@@ -95,7 +95,9 @@ class System:
         for program in self.needs:
             if not shutil.which(program):
                 raise Failure(f"there is no program {program}")
-        root, work, tools = (self.share(self.place / "root", "root"), self.share(self.work, "work-mount"), self.share(self.place / "tools", "tools"))
+        root = self.share(self.place / "root", "root")
+        work = self.share(self.work, "work-mount")
+        tools = self.share(self.place / "tools", "tools")
         bundle = self.own / "bundle"
         bundle.mkdir(exist_ok=True)
         (bundle / "config.json").write_text(json.dumps(bundle_config(root, work, tools)), encoding="utf-8")
@@ -131,7 +133,8 @@ class Lisafs(System):
 
     def start(self):
         with open(self.own / "lisafsd.log", "ab") as log:
-            self.daemon = subprocess.Popen([self.programs / "lisafsd", "--socket", self.socket, "--state-dir", self.own / "sandboxes"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.daemon = subprocess.Popen([self.programs / "lisafsd", "--socket", self.socket, "--state-dir", self.own / "sandboxes"],
+                                           stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + 20
         while not self.socket.exists():
             if self.daemon.poll() is not None or time.monotonic() > deadline:

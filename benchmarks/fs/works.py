@@ -145,9 +145,11 @@ def make_c_source(directory, files):
         following = f"part{i + 1}(text)" if i + 1 < files else "0"
         include = f'#include "part{i + 1}.h"\n' if i + 1 < files else ""
         (directory / f"part{i}.c").write_text(
-            f'#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <sys/types.h>\n#include <unistd.h>\n#include "part{i}.h"\n{include}'
+            "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <sys/types.h>\n#include <unistd.h>\n"
+            f'#include "part{i}.h"\n{include}'
             f"int part{i}(const char *text) {{\n  size_t length = strlen(text) + {i};\n  return (int)length + {following};\n}}\n")
-    (directory / "main.c").write_text('#include <stdio.h>\n#include "part0.h"\nint main(int argc, char **argv) { return printf("%d\\n", part0(argv[argc - 1])) < 0; }\n')
+    (directory / "main.c").write_text('#include <stdio.h>\n#include "part0.h"\n'
+                                      'int main(int argc, char **argv) { return printf("%d\\n", part0(argv[argc - 1])) < 0; }\n')
     objects = " ".join(["main.o", *(f"part{i}.o" for i in range(files))])
     (directory / "Makefile").write_text(f"CFLAGS = -O1\nprogram: {objects}\n\tcc -o $@ $^\n%.o: %.c\n\tcc $(CFLAGS) -c -o $@ $<\n")
 
