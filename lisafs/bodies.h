@@ -90,7 +90,7 @@ enum class WalkStatus : uint8_t {
 
 struct Empty {
   auto Tie() const { return std::tuple<>(); }
-  static constexpr std::string_view kFieldNames = "";
+  static constexpr std::string_view kFieldNames = {};
 };
 struct ErrorResp {
   uint32_t error = 0;

@@ -16,7 +16,7 @@ namespace lisafs {
 class WindowFile {
  public:
   static Result<WindowFile> Create();
-  WindowFile(WindowFile&& other) : fd_(std::move(other.fd_)), next_(other.next_) {}
+  WindowFile(WindowFile&& other) noexcept : fd_(std::move(other.fd_)), next_(other.next_) {}
 
   int fd() const { return fd_.get(); }
 

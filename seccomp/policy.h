@@ -11,7 +11,7 @@
 
 // fchmodat2 is younger than Debian's libseccomp and kernel headers. New calls have one number on every architecture.
 #ifndef __NR_fchmodat2
-#define __NR_fchmodat2 452
+#define __NR_fchmodat2 452  // NOLINT(bugprone-reserved-identifier): the headers' name
 #endif
 
 // Which system calls a process may make, as a list that says for each why it is needed:
