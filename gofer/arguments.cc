@@ -34,9 +34,12 @@ bool SetOption(std::string_view option, GoferArguments::Mount& mount) {
     bool GoferArguments::Mount::*member;
     bool value;
   } kOptions[] = {
-      {"ro", &GoferArguments::Mount::read_only, true},      {"nodonate", &GoferArguments::Mount::donate, false},
-      {"uds-open", &GoferArguments::Mount::uds_open, true}, {"uds-create", &GoferArguments::Mount::uds_create, true},
+      {"ro", &GoferArguments::Mount::read_only, true},
+      {"nodonate", &GoferArguments::Mount::donate, false},
+      {"uds-open", &GoferArguments::Mount::uds_open, true},
+      {"uds-create", &GoferArguments::Mount::uds_create, true},
       {"fifo", &GoferArguments::Mount::fifo, true},
+      {"mountpoint", &GoferArguments::Mount::donate_mount_point, true},
   };
   for (const auto& known : kOptions) {
     if (option != known.name) continue;
@@ -94,6 +97,7 @@ tl::expected<void, UsageError> CheckDescriptors(const GoferArguments& arguments)
     if (auto checked = check(option, mount.tree); !checked) return checked;
   }
   if (auto checked = check("--counters", arguments.counters_fd); !checked) return checked;
+  if (auto checked = check("--lifeline-fd", arguments.lifeline_fd); !checked) return checked;
   return check("--ready-fd", arguments.ready_fd);
 }
 
@@ -109,6 +113,7 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
   std::vector<std::string> mount;
   std::string counters_fd;
   std::string ready_fd;
+  std::string lifeline_fd;
   app.add_option("--serve", serve, "serve the directory or file DIR on the inherited unix stream socket FD")
       ->type_name(std::string(kServeForm));
   app.add_option("--mount", mount, "serve the detached tree TREE on the connection CONN")
@@ -116,13 +121,15 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
   app.add_option("--counters", counters_fd, "count in this file")->type_name("FD");
   app.add_option("--ready-fd", ready_fd, "go on as a child of the starter; say its pid and \"ready\" here")
       ->type_name("FD");
+  app.add_option("--lifeline-fd", lifeline_fd, "keep this open, untouched, until the end")->type_name("FD");
   app.footer(
       "A mount's OPTIONs:\n"
       "  ro          refuse every change\n"
       "  nodonate    give no host descriptors of regular files away\n"
       "  uds-open    let the client connect to the unix sockets in it, as any user\n"
       "  uds-create  let the client serve unix sockets in it\n"
-      "  fifo        let the client open the FIFOs in it");
+      "  fifo        let the client open the FIFOs in it\n"
+      "  mountpoint  give the host descriptors of its root and of its directories away");
   app.set_version_flag("--version", "lisafs-gofer " + std::string(kVersion));
   try {
     app.parse(argc, argv);
@@ -157,6 +164,9 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
   }
   if (!ready_fd.empty() && (arguments.ready_fd = ParseFd(ready_fd)) < 0) {
     return Wrong("--ready-fd", "not a descriptor's number: " + ready_fd);
+  }
+  if (!lifeline_fd.empty() && (arguments.lifeline_fd = ParseFd(lifeline_fd)) < 0) {
+    return Wrong("--lifeline-fd", "not a descriptor's number: " + lifeline_fd);
   }
   if (auto checked = CheckDescriptors(arguments); !checked) return tl::unexpected(checked.error());
   return arguments;

@@ -18,10 +18,12 @@ struct GoferArguments {
     bool uds_open = false;    // Its sockets may be connected to;
     bool uds_create = false;  // sockets may be served in it;
     bool fifo = false;        // its FIFOs may be opened.
+    bool donate_mount_point = false;
   };
   std::vector<Mount> mounts;
   int counters_fd = -1;
   int ready_fd = -1;
+  int lifeline_fd = -1;
   // --help or --version was asked for: this text is to be printed, and that is all.
   std::string only_print;
 };

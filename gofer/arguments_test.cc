@@ -19,11 +19,12 @@ tl::expected<GoferArguments, UsageError> Parse(std::vector<const char*> argument
 class ArgumentsTest : public testing::Test {
  protected:
   // Numbers that are open for the time of a test.
+  static constexpr int kOpen[] = {100, 101, 102, 103, 104, 105, 106, 107};
   ArgumentsTest() {
-    for (int fd : {100, 101, 102, 103, 104}) EXPECT_EQ(dup2(STDERR_FILENO, fd), fd);
+    for (int fd : kOpen) EXPECT_EQ(dup2(STDERR_FILENO, fd), fd);
   }
   ~ArgumentsTest() override {
-    for (int fd : {100, 101, 102, 103, 104}) close(fd);
+    for (int fd : kOpen) close(fd);
   }
 };
 
@@ -41,15 +42,20 @@ TEST_F(ArgumentsTest, Serve) {
 }
 
 TEST_F(ArgumentsTest, Mount) {
-  auto parsed = Parse({"--mount", "100:101:ro:nodonate", "--mount=102:103", "--ready-fd", "104"});
+  auto parsed = Parse({"--mount", "100:101:ro:nodonate", "--mount=102:103", "--ready-fd", "104",
+                       "--mount=105:106:mountpoint", "--lifeline-fd=107"});
   ASSERT_TRUE(parsed) << parsed.error().why;
-  ASSERT_EQ(parsed->mounts.size(), 2u);
+  ASSERT_EQ(parsed->mounts.size(), 3u);
   EXPECT_EQ(parsed->mounts[0].connection, 100);
   EXPECT_EQ(parsed->mounts[0].tree, 101);
   EXPECT_TRUE(parsed->mounts[0].read_only);
   EXPECT_FALSE(parsed->mounts[0].donate);
   EXPECT_EQ(parsed->mounts[1].tree, 103);
   EXPECT_TRUE(parsed->mounts[1].donate);
+  EXPECT_FALSE(parsed->mounts[1].donate_mount_point);
+  EXPECT_EQ(parsed->mounts[2].tree, 106);
+  EXPECT_TRUE(parsed->mounts[2].donate_mount_point);
+  EXPECT_EQ(parsed->lifeline_fd, 107);
   EXPECT_EQ(parsed->ready_fd, 104);
   EXPECT_EQ(parsed->counters_fd, -1);
 }

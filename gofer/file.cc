@@ -35,6 +35,13 @@ Result<MountPoint::Root> HostMount::OpenRoot(FdBudget::Share share) {
   return Root{std::make_shared<HostControl>(std::move(share), root(), stat.mode & S_IFMT, std::move(fd)), stat};
 }
 
+Result<Fd> HostMount::OpenRootForClient() {
+  LISAFS_ASSIGN_OR_RETURN(Statx stat, StatFd(tree_.get()));
+  // Opening anything else acts on the host.
+  bool opens = S_ISDIR(stat.mode) || S_ISREG(stat.mode);
+  return self_.Reopen(tree_.get(), opens ? O_RDONLY : O_PATH);
+}
+
 const SelfFds& Self(Connection& connection) { return static_cast<HostMount&>(connection.mount()).self(); }
 
 const HostPolicy& Policy(Connection& connection) { return static_cast<HostMount&>(connection.mount()).policy(); }

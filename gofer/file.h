@@ -75,6 +75,7 @@ class HostMount final : public MountPoint {
       : MountPoint(server), self_(self), tree_(std::move(tree)), policy_(policy) {}
 
   Result<Root> OpenRoot(FdBudget::Share share) override;
+  Result<Fd> OpenRootForClient() override;
   const SelfFds& self() const { return self_; }
   const HostPolicy& policy() const { return policy_; }
 

@@ -45,8 +45,9 @@ Result<OpenAtResp> OpenAt(Connection& connection, const OpenAtReq& request, Call
   LISAFS_ASSIGN_OR_RETURN(FdBudget::Share share, connection.budget().Take());
   LISAFS_ASSIGN_OR_RETURN(Fd fd, Self(connection).Reopen(control->fd(), flags));
   if (control->file_type() == S_IFREG) DonateRegular(connection, fd.get(), call);
-  if (control->file_type() == S_IFIFO) {
-    // Only the client can wait for what comes through it.
+  bool donate_directory = control->is_directory() && connection.options().donate_mount_point;
+  if (control->file_type() == S_IFIFO || donate_directory) {
+    // Only the client can wait for what comes through a FIFO; and one that works on directories by itself needs them.
     LISAFS_ASSIGN_OR_RETURN(Fd copy, Duplicate(fd.get()));
     call.donations.Add(std::move(copy));
   }

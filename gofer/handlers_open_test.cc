@@ -26,6 +26,26 @@ TEST_F(OpenTest, DonatesRegularFilesWithTheModeAskedForAndNothingElse) {
   EXPECT_EQ(donated.size(), 0u);
 }
 
+TEST_F(OpenTest, DonatesTheMountPointWhenToldSo) {
+  Serve({.donate_mount_point = true});
+  Donations donated;
+  uint64_t root_ino = 0;
+  ASSERT_TRUE(client().Call<Mid::kMount>(
+      {}, [&](const MountResp& response) { root_ino = response.root.stat.ino; }, &donated));
+  ASSERT_EQ(donated.size(), 1u);
+  struct stat root_stat;
+  ASSERT_EQ(fstat(donated[0], &root_stat), 0);
+  EXPECT_EQ(root_stat.st_ino, root_ino);
+  // Good for more than walking.
+  EXPECT_EQ(fchmod(donated[0], 0711), 0);
+  EXPECT_EQ(mkdirat(donated[0], "by-itself", 0755), 0);
+  EXPECT_TRUE(Find(root(), "by-itself").control_fd != 0);
+
+  donated.Clear();
+  ASSERT_TRUE(Open(root(), O_RDONLY, &donated));
+  EXPECT_EQ(donated.size(), 1u);
+}
+
 TEST_F(OpenTest, DonatesNothingWhenToldSo) {
   WriteHostFile("f", "hello");
   Serve({.donate_regular_files = false});

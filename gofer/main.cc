@@ -104,13 +104,15 @@ CountersPage& MapCounters(int fd) {
   return counters;
 }
 
-std::vector<int> InheritedFds(const std::vector<Served>& all, int ready_fd) {
+std::vector<int> InheritedFds(const std::vector<Served>& all, const GoferArguments& arguments) {
   std::vector<int> fds;
   for (const Served& served : all) {
     fds.push_back(served.connection.get());
     fds.push_back(served.tree.get());
   }
-  if (ready_fd >= 0) fds.push_back(ready_fd);
+  for (int fd : {arguments.ready_fd, arguments.lifeline_fd}) {
+    if (fd >= 0) fds.push_back(fd);
+  }
   return fds;
 }
 
@@ -167,6 +169,7 @@ void ServeAll(std::vector<Served> all, const std::vector<int64_t>& max_fds, cons
       Connection connection(server, mount, std::move(served.connection),
                             {.read_only = served.arguments.read_only,
                              .donate_regular_files = served.arguments.donate,
+                             .donate_mount_point = served.arguments.donate_mount_point,
                              .spin = kSpin,
                              .counters = &counters.mounts[i],
                              .max_fds = max_fds[i]});
@@ -184,7 +187,8 @@ int Main(int argc, char** argv) {
   std::vector<Served> mounts = OpenTrees(arguments);
   CountersPage& counters = MapCounters(arguments.counters_fd);
 
-  OrDie(CloseOtherDescriptors(InheritedFds(mounts, arguments.ready_fd)));
+  OrDie(CloseOtherDescriptors(InheritedFds(mounts, arguments)));
+  const Fd lifeline(arguments.lifeline_fd);
   OrDie(EnterNamespaces(arguments.ready_fd));
   Fd proc_self_fd = OrDie(OpenProcSelfFd());
   OrDie(EmptyRoot());

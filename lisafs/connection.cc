@@ -14,7 +14,7 @@
 namespace lisafs {
 namespace {
 
-Result<MountResp> HandleMount(Connection& connection, const Empty&) { return connection.Mount(); }
+Result<MountResp> HandleMount(Connection& connection, const Empty&, Call& call) { return connection.Mount(call); }
 
 Result<ChannelResp> HandleChannel(Connection& connection, const Empty&, Call& call) {
   return connection.MakeChannel(call);
@@ -136,8 +136,12 @@ Result<size_t> Connection::Handle(Lane& lane, const Request& request, std::span<
   }
 }
 
-Result<MountResp> Connection::Mount() {
+Result<MountResp> Connection::Mount(Call& call) {
   LISAFS_ASSIGN_OR_RETURN(FdBudget::Share share, budget_.Take());
+  if (options_.donate_mount_point) {
+    LISAFS_ASSIGN_OR_RETURN(Fd root, mount_.OpenRootForClient());
+    call.donations.Add(std::move(root));
+  }
   LISAFS_ASSIGN_OR_RETURN(MountPoint::Root root, mount_.OpenRoot(std::move(share)));
   return MountResp{
       .root = {.control_fd = fds_.Insert(std::move(root.control)), .stat = root.stat},

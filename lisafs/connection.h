@@ -34,6 +34,9 @@ class Connection {
     bool read_only = false;
     // Give the client host descriptors of the regular files that it opens.
     bool donate_regular_files = true;
+    // Give the client the host's descriptor of the mount's root with Mount, and those of directories that it opens: a
+    // client that asks for it works on all that is below by itself, and only the mount's own attributes bind it.
+    bool donate_mount_point = false;
     size_t max_channels = kMaxChannels;  // At most kMaxChannels.
     SpinPolicy spin = {};
     MountCounters* counters = nullptr;  // Null: nothing is counted. Otherwise it outlives the connection.
@@ -62,7 +65,7 @@ class Connection {
   FdBudget& budget() { return budget_; }
 
   // The bodies of the protocol's own messages; see HandlerTable().
-  Result<MountResp> Mount();
+  Result<MountResp> Mount(Call& call);
   Result<ChannelResp> MakeChannel(Call& call);
 
  private:

@@ -1,9 +1,12 @@
 #ifndef LISAFS_LISAFS_SERVER_H_
 #define LISAFS_LISAFS_SERVER_H_
 
+#include <errno.h>
+
 #include <memory>
 #include <utility>
 
+#include "base/fd.h"
 #include "base/result.h"
 #include "lisafs/fd_table.h"
 #include "lisafs/handler_table.h"
@@ -36,6 +39,10 @@ class MountPoint {
   };
   // A new control FD for the mount's root. From any thread.
   virtual Result<Root> OpenRoot(FdBudget::Share share) = 0;
+
+  // The host's descriptor of the root, to be given to the client (Connection::Options::donate_mount_point). From any
+  // thread.
+  virtual Result<Fd> OpenRootForClient() { return Fail(EOPNOTSUPP); }
 
  protected:
   NodeRef root() const { return tree_.Copy(*root_); }
