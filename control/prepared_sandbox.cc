@@ -10,6 +10,7 @@
 #include "base/escape.h"
 #include "base/status.h"
 #include "sandbox/detached_tree.h"
+#include "sandbox/foreign_fds.h"
 #include "sandbox/fuse_mount.h"
 #include "sandbox/launcher.h"
 
@@ -27,9 +28,10 @@ constexpr auto kKillPatience = seconds(5);
 // What one mount is made of, on its way to the processes.
 struct Parts {
   DetachedTree tree;
+  Fd gofer_connection;
+  // Of what the plugin serves:
   Fd mount_point;
   FuseMount fuse;
-  Fd gofer_connection;
   Fd plugin_connection;
 };
 
@@ -40,10 +42,13 @@ MountAttributes Attributes(const MountSpec& spec) {
 }
 
 // What has to be found in the caller's mount namespace, on a thread that is there.
-absl::Status OpenPaths(const MountSpec& spec, Parts& parts) {
-  auto tree = OpenDetachedTree(spec.source(), Attributes(spec), spec.recursive());
+absl::Status OpenPaths(const MountSpec& spec, bool has_own_client, Parts& parts) {
+  // Only FUSE file systems have to have a root that they know.
+  TreeTypes types = has_own_client ? TreeTypes::kAny : TreeTypes::kDirectoryOrFile;
+  auto tree = OpenDetachedTree(spec.source(), Attributes(spec), spec.recursive(), types);
   if (!tree.ok()) return Annotate(absl::StrCat("source ", Escape(spec.source())), tree.status());
   parts.tree = *std::move(tree);
+  if (has_own_client) return absl::OkStatus();
   auto mount_point = OpenMountPoint(spec.mount_point(), parts.tree.type);
   if (!mount_point.ok()) {
     return Annotate(absl::StrCat("mount point ", Escape(spec.mount_point())), mount_point.status());
@@ -68,10 +73,18 @@ absl::StatusOr<std::vector<Parts>> MakeParts(const CreateSandboxRequest& request
   std::vector<Parts> all(request.mounts_size());
   LISAFS_RETURN_IF_NOT_OK(where.Run([&] {
     for (int i = 0; i < request.mounts_size(); ++i) {
-      LISAFS_RETURN_IF_NOT_OK(Annotate(Name(request.mounts(i)), OpenPaths(request.mounts(i), all[i])));
+      const MountSpec& spec = request.mounts(i);
+      LISAFS_RETURN_IF_NOT_OK(Annotate(Name(spec), OpenPaths(spec, request.has_client(), all[i])));
     }
     return absl::OkStatus();
   }));
+  if (request.has_client()) {
+    const auto& numbers = request.client().connection_fds();
+    auto connections = DuplicateForeignFds(request.client().pid(), {numbers.data(), all.size()});
+    if (!connections.ok()) return Annotate("client", connections.status());
+    for (size_t i = 0; i < all.size(); ++i) all[i].gofer_connection = std::move((*connections)[i]);
+    return all;
+  }
   for (int i = 0; i < request.mounts_size(); ++i) {
     LISAFS_RETURN_IF_NOT_OK(Annotate(Name(request.mounts(i)), MakeRest(request.mounts(i), all[i])));
   }
@@ -82,11 +95,12 @@ absl::StatusOr<std::vector<Parts>> MakeParts(const CreateSandboxRequest& request
 std::string GoferOptions(const MountSpec& spec) {
   return absl::StrCat(spec.read_only() ? ":ro" : "", spec.withhold_descriptors() ? ":nodonate" : "",
                       spec.open_host_sockets() ? ":uds-open" : "", spec.create_host_sockets() ? ":uds-create" : "",
-                      spec.open_host_fifos() ? ":fifo" : "");
+                      spec.open_host_fifos() ? ":fifo" : "", spec.donate_mount_point() ? ":mountpoint" : "");
 }
 
-Command GoferCommand(const std::string& path, const CreateSandboxRequest& request, std::vector<Parts>& all,
-                     Fd counters) {
+// `lifeline` need not be valid.
+Command GoferCommand(const std::string& path, const CreateSandboxRequest& request, std::vector<Parts>& all, Fd counters,
+                     Fd lifeline) {
   Command command(path);
   for (size_t i = 0; i < all.size(); ++i) {
     int connection = command.Give(std::move(all[i].gofer_connection));
@@ -97,6 +111,10 @@ Command GoferCommand(const std::string& path, const CreateSandboxRequest& reques
   }
   command.Add("--counters");
   command.Add(absl::StrCat(command.Give(std::move(counters))));
+  if (lifeline) {
+    command.Add("--lifeline-fd");
+    command.Add(absl::StrCat(command.Give(std::move(lifeline))));
+  }
   return command;
 }
 
@@ -118,6 +136,14 @@ void End(std::optional<Process>& process) {
   process.reset();
 }
 
+absl::StatusOr<Fd> Lifeline(const CreateSandboxRequest& request) {
+  if (!request.has_client()) return Fd();
+  const int number = request.client().lifeline_fd();
+  auto duplicates = DuplicateForeignFds(request.client().pid(), {&number, 1});
+  if (!duplicates.ok()) return Annotate("client", duplicates.status());
+  return std::move(duplicates->front());
+}
+
 }  // namespace
 
 absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequest& request,
@@ -134,32 +160,44 @@ absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequ
   if (!gofer_log.ok()) return gofer_log.status();
   auto plugin_log = directory.CreatePluginLog();
   if (!plugin_log.ok()) return plugin_log.status();
+  auto lifeline = Lifeline(request);
+  if (!lifeline.ok()) return lifeline.status();
 
   // Both get ready at the same time.
-  auto gofer_launch = Launch::Spawn(GoferCommand(programs.gofer, request, *parts, *std::move(counters)), *gofer_log);
+  auto gofer_launch = Launch::Spawn(
+      GoferCommand(programs.gofer, request, *parts, *std::move(counters), *std::move(lifeline)), *gofer_log);
   if (!gofer_launch.ok()) return Annotate("gofer did not start", gofer_launch.status());
-  auto plugin_launch = Launch::Spawn(PluginCommand(programs.plugin, request, *parts), *plugin_log);
-  if (!plugin_launch.ok()) return Annotate("plugin did not start", plugin_launch.status());
+  std::optional<Launch> plugin_launch;
+  if (!request.has_client()) {
+    auto launch = Launch::Spawn(PluginCommand(programs.plugin, request, *parts), *plugin_log);
+    if (!launch.ok()) return Annotate("plugin did not start", launch.status());
+    plugin_launch.emplace(*std::move(launch));
+  }
   auto deadline = steady_clock::now() + kStartPatience;
   auto gofer = gofer_launch->AwaitReady(deadline, cancelled);
   if (!gofer.ok()) return Annotate("gofer did not start", gofer.status());
-  std::optional<Process> ready_gofer = *std::move(gofer);
-  auto plugin = plugin_launch->AwaitReady(deadline, cancelled);
-  if (!plugin.ok()) {
-    End(ready_gofer);
-    return Annotate("plugin did not start", plugin.status());
+  std::optional<Process> ready_gofer = *std::move(gofer), ready_plugin;
+  if (plugin_launch) {
+    auto plugin = plugin_launch->AwaitReady(deadline, cancelled);
+    if (!plugin.ok()) {
+      End(ready_gofer);
+      return Annotate("plugin did not start", plugin.status());
+    }
+    ready_plugin = *std::move(plugin);
   }
 
   std::vector<Placed> mounts;
+  if (request.has_client()) parts->clear();
   for (size_t i = 0; i < parts->size(); ++i) {
     const MountSpec& spec = request.mounts(static_cast<int>(i));
     mounts.push_back(
         {Name(spec), spec.mount_point(), std::move((*parts)[i].mount_point), std::move((*parts)[i].fuse.mount)});
   }
-  return PreparedSandbox(*std::move(where), std::move(mounts), *std::move(ready_gofer), *std::move(plugin));
+  return PreparedSandbox(*std::move(where), std::move(mounts), *std::move(ready_gofer), std::move(ready_plugin));
 }
 
-PreparedSandbox::PreparedSandbox(MountNamespace where, std::vector<Placed> mounts, Process gofer, Process plugin)
+PreparedSandbox::PreparedSandbox(MountNamespace where, std::vector<Placed> mounts, Process gofer,
+                                 std::optional<Process> plugin)
     : namespace_(std::move(where)), mounts_(std::move(mounts)), gofer_(std::move(gofer)), plugin_(std::move(plugin)) {}
 
 // Written out since an optional that was moved from still has a value.
@@ -175,6 +213,7 @@ PreparedSandbox::~PreparedSandbox() {
 }
 
 absl::Status PreparedSandbox::Mount() {
+  if (mounts_.empty()) return absl::OkStatus();
   absl::Status status = namespace_.Run([&]() -> absl::Status {
     for (size_t i = 0; i < mounts_.size(); ++i) {
       absl::Status attached = AttachMount(mounts_[i].mount.get(), mounts_[i].mount_point.get());
@@ -189,8 +228,8 @@ absl::Status PreparedSandbox::Mount() {
   return status;
 }
 
-std::pair<Process, Process> PreparedSandbox::Release() {
-  std::pair<Process, Process> both(*std::move(gofer_), *std::move(plugin_));
+std::pair<Process, std::optional<Process>> PreparedSandbox::Release() {
+  std::pair<Process, std::optional<Process>> both(*std::move(gofer_), std::move(plugin_));
   gofer_.reset();
   plugin_.reset();
   return both;

@@ -23,11 +23,12 @@ struct SandboxPrograms {
   std::string plugin;
 };
 
-// A sandbox whose processes are ready and whose file systems are mounted nowhere yet. If it goes before it is let go,
-// the processes end and nothing is left.
+// A sandbox whose processes are ready and whose file systems, if it has any, are mounted nowhere yet. If it goes before
+// it is let go, the processes end and nothing is left.
 class PreparedSandbox {
  public:
-  // Opens the sources, makes the file systems and starts both processes. `request` is valid; `directory` is new.
+  // Opens the sources, makes the file systems and starts the processes: both, or the gofer alone for a client that is
+  // there already. `request` is valid; `directory` is new.
   // `cancelled` is asked again and again.
   //
   // Errors are those of CreateSandbox in control.proto, and CANCELLED.
@@ -40,13 +41,13 @@ class PreparedSandbox {
   ~PreparedSandbox();
 
   const Process& gofer() const { return *gofer_; }
-  const Process& plugin() const { return *plugin_; }
+  const std::optional<Process>& plugin() const { return plugin_; }
 
   // Puts the file systems on their mount points: all, or none.
   absl::Status Mount();
 
   // Hands the processes over.
-  std::pair<Process, Process> Release();
+  std::pair<Process, std::optional<Process>> Release();
 
  private:
   // A file system with the place it goes to.
@@ -57,7 +58,7 @@ class PreparedSandbox {
     Fd mount;
   };
 
-  PreparedSandbox(MountNamespace where, std::vector<Placed> mounts, Process gofer, Process plugin);
+  PreparedSandbox(MountNamespace where, std::vector<Placed> mounts, Process gofer, std::optional<Process> plugin);
 
   MountNamespace namespace_;
   std::vector<Placed> mounts_;

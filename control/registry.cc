@@ -140,7 +140,7 @@ absl::StatusOr<Sandbox> Registry::Create(const CreateSandboxRequest& request, ab
   std::move(remove_directory).Cancel();
   Sandbox sandbox = (*entry)->sandbox;
   spdlog::info("sandbox {}: created with {} mounts, gofer {}, plugin {}", id, sandbox.mounts_size(),
-               sandbox.gofer_pid(), sandbox.plugin_pid());
+               sandbox.gofer_pid(), sandbox.has_own_client() ? "none" : std::to_string(sandbox.plugin_pid()));
   {
     std::lock_guard lock(mutex_);
     entries_.emplace(id, *std::move(entry));
@@ -166,7 +166,8 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Make(const CreateSand
   entry->sandbox.set_id(request.id());
   entry->sandbox.set_state(Sandbox::STATE_RUNNING);
   entry->sandbox.set_gofer_pid(prepared->gofer().pid());
-  entry->sandbox.set_plugin_pid(prepared->plugin().pid());
+  entry->sandbox.set_has_own_client(request.has_client());
+  if (prepared->plugin()) entry->sandbox.set_plugin_pid(prepared->plugin()->pid());
   *entry->sandbox.mutable_create_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
   for (const control::v1::MountSpec& spec : request.mounts()) *entry->sandbox.add_mounts()->mutable_spec() = spec;
 
@@ -174,7 +175,7 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Make(const CreateSand
   state::v1::SandboxState state;
   *state.mutable_sandbox() = entry->sandbox;
   state.set_gofer_start_time(prepared->gofer().start_time());
-  state.set_plugin_start_time(prepared->plugin().start_time());
+  if (prepared->plugin()) state.set_plugin_start_time(prepared->plugin()->start_time());
   LISAFS_RETURN_IF_NOT_OK(directory.WriteState(std::move(state)));
   if (cancelled()) return absl::CancelledError("the caller gave up");
   LISAFS_RETURN_IF_NOT_OK(prepared->Mount());
@@ -249,7 +250,7 @@ absl::Status Registry::AppendStatistics(const View& view, std::vector<MountStati
     MountStatistics& mount = mounts.emplace_back();
     mount.set_sandbox_id(view.sandbox.id());
     mount.set_target(spec.target());
-    mount.set_data_hidden(!spec.withhold_descriptors());
+    mount.set_data_hidden(!spec.withhold_descriptors() || spec.donate_mount_point());
     LISAFS_RETURN_IF_NOT_OK(view.entry->counters->ReadMessages(i, mount));
   }
   std::move(mounts.begin(), mounts.end(), std::back_inserter(all));
@@ -327,7 +328,7 @@ bool Registry::Examine(Entry& entry) {
     return entry.running() && !entry.deleting;
   }
 
-  if (entry.gofer && entry.plugin) return false;
+  if (entry.sandbox.has_own_client() || (entry.gofer && entry.plugin)) return false;
   auto now = steady_clock::now();
   if (!entry.alone_since) entry.alone_since = now;
   if (now - *entry.alone_since >= kAlonePatience && entry.running() && !entry.deleting) {

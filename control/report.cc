@@ -34,6 +34,7 @@ std::string Options(const MountSpec& spec) {
   if (spec.noexec()) options += ",noexec";
   if (spec.recursive()) options += ",rec";
   if (spec.withhold_descriptors()) options += ",withhold";
+  if (spec.donate_mount_point()) options += ",directfs";
   if (spec.open_host_sockets()) options += ",uds-open";
   if (spec.create_host_sockets()) options += ",uds-create";
   if (spec.open_host_fifos()) options += ",fifo";
@@ -67,8 +68,8 @@ std::string SandboxesReport(const control::v1::ListSandboxesResponse& response,
   std::string failures;
   for (const Sandbox& sandbox : response.sandboxes()) {
     auto created = std::chrono::system_clock::from_time_t(sandbox.create_time().seconds());
-    table.AddRow({StateName(sandbox.state()), Pid(sandbox.gofer_pid()), Pid(sandbox.plugin_pid()),
-                  std::to_string(sandbox.mounts_size()),
+    table.AddRow({StateName(sandbox.state()), Pid(sandbox.gofer_pid()),
+                  sandbox.has_own_client() ? "none" : Pid(sandbox.plugin_pid()), std::to_string(sandbox.mounts_size()),
                   FormatAge(std::chrono::duration_cast<std::chrono::seconds>(now - created)), sandbox.id()});
     if (!sandbox.failure().empty()) {
       failures += "\n" + Escape(sandbox.id()) + " failed: " + Escape(sandbox.failure()) + "\n";

@@ -31,6 +31,34 @@ std::string Normalized(const std::string& path) {
   return normal;
 }
 
+absl::Status ValidateClient(const control::v1::CreateSandboxRequest& request) {
+  const control::v1::Client& client = request.client();
+  if (client.pid() <= 0) return absl::InvalidArgumentError("pid: not a process id");
+  if (client.connection_fds_size() != request.mounts_size()) {
+    return absl::InvalidArgumentError("connection_fds: not one for each mount");
+  }
+  auto negative = [](int32_t fd) { return fd < 0; };
+  if (std::any_of(client.connection_fds().begin(), client.connection_fds().end(), negative)) {
+    return absl::InvalidArgumentError("connection_fds: not a descriptor");
+  }
+  if (client.lifeline_fd() < 0) return absl::InvalidArgumentError("lifeline_fd: not a descriptor");
+  return absl::OkStatus();
+}
+
+// What depends on whether the client is mounted, or there already.
+absl::Status ValidateUse(const control::v1::MountSpec& mount, bool has_own_client) {
+  if (!has_own_client) {
+    if (mount.donate_mount_point()) {
+      return absl::InvalidArgumentError("donate_mount_point: only for a sandbox with a client of its own");
+    }
+    return Annotate("mount_point", ValidatePath(mount.mount_point()));
+  }
+  if (!mount.mount_point().empty()) {
+    return absl::InvalidArgumentError("mount_point: not for a sandbox with a client of its own");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ValidateSandboxId(const std::string& id) {
@@ -51,20 +79,21 @@ absl::Status ValidateCreateSandbox(const control::v1::CreateSandboxRequest& requ
   if (static_cast<size_t>(request.mounts_size()) > kMaxMounts) {
     return absl::InvalidArgumentError(absl::StrCat("mounts: more than ", kMaxMounts));
   }
+  if (request.has_client()) LISAFS_RETURN_IF_NOT_OK(Annotate("client", ValidateClient(request)));
   std::set<std::string> targets, mount_points;
   for (int i = 0; i < request.mounts_size(); ++i) {
     const control::v1::MountSpec& mount = request.mounts(i);
     std::string name = absl::StrCat("mount ", i);
     LISAFS_RETURN_IF_NOT_OK(Annotate(name + ": target", ValidatePath(mount.target())));
     LISAFS_RETURN_IF_NOT_OK(Annotate(name + ": source", ValidatePath(mount.source())));
-    LISAFS_RETURN_IF_NOT_OK(Annotate(name + ": mount_point", ValidatePath(mount.mount_point())));
+    LISAFS_RETURN_IF_NOT_OK(Annotate(name, ValidateUse(mount, request.has_client())));
     if (mount.read_only() && mount.create_host_sockets()) {
       return absl::InvalidArgumentError(name + ": read_only and create_host_sockets exclude each other");
     }
     if (!targets.insert(Normalized(mount.target())).second) {
       return absl::InvalidArgumentError(absl::StrCat(name, ": target ", Escape(mount.target()), ": given twice"));
     }
-    if (!mount_points.insert(Normalized(mount.mount_point())).second) {
+    if (!request.has_client() && !mount_points.insert(Normalized(mount.mount_point())).second) {
       return absl::InvalidArgumentError(
           absl::StrCat(name, ": mount_point ", Escape(mount.mount_point()), ": given twice"));
     }

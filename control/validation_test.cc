@@ -80,6 +80,47 @@ TEST(CreateSandbox, RefusedByField) {
   }
 }
 
+// Of a client that is there already.
+CreateSandboxRequest ClientRequest(int mounts) {
+  CreateSandboxRequest request = Request(mounts);
+  request.mutable_client()->set_pid(1);
+  for (int i = 0; i < mounts; ++i) {
+    request.mutable_mounts(i)->clear_mount_point();
+    request.mutable_client()->add_connection_fds(i);
+  }
+  return request;
+}
+
+TEST(CreateSandbox, WithAClient) {
+  CreateSandboxRequest request = ClientRequest(2);
+  request.mutable_mounts(1)->set_donate_mount_point(true);
+  EXPECT_TRUE(ValidateCreateSandbox(request).ok());
+
+  struct Bad {
+    std::string message;
+    std::function<void(CreateSandboxRequest&)> change;
+  };
+  const Bad cases[] = {
+      {"client: connection_fds: not one for each", [](auto& r) { r.mutable_client()->add_connection_fds(7); }},
+      {"client: connection_fds: not a descriptor", [](auto& r) { r.mutable_client()->set_connection_fds(1, -1); }},
+      {"client: pid", [](auto& r) { r.mutable_client()->clear_pid(); }},
+      {"client: lifeline_fd", [](auto& r) { r.mutable_client()->set_lifeline_fd(-1); }},
+      {"mount 1: mount_point: not for", [](auto& r) { r.mutable_mounts(1)->set_mount_point("/mnt"); }},
+      {"mount 1: donate_mount_point: only for",
+       [](auto& r) {
+         r = Request(2);
+         r.mutable_mounts(1)->set_donate_mount_point(true);
+       }},
+  };
+  for (const Bad& bad : cases) {
+    request = ClientRequest(2);
+    bad.change(request);
+    absl::Status status = ValidateCreateSandbox(request);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << bad.message;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(bad.message));
+  }
+}
+
 TEST(Interval, Bounds) {
   for (uint32_t good : {0u, 100u, 3'600'000u}) EXPECT_TRUE(ValidateInterval(good).ok()) << good;
   for (uint32_t bad : {1u, 99u, 3'600'001u, UINT32_MAX}) EXPECT_FALSE(ValidateInterval(bad).ok()) << bad;

@@ -10,7 +10,7 @@
 namespace lisafs {
 
 absl::StatusOr<DetachedTree> OpenDetachedTree(const std::string& source, const MountAttributes& attributes,
-                                              bool recursive) {
+                                              bool recursive, TreeTypes types) {
   // The type is checked before anything is cloned: merely opening some devices has effects, O_PATH has none.
   Fd path(open(source.c_str(), O_PATH | O_CLOEXEC));
   if (!path) return ErrnoStatus(errno);
@@ -18,7 +18,7 @@ absl::StatusOr<DetachedTree> OpenDetachedTree(const std::string& source, const M
   if (fstat(path.get(), &stat) != 0) return ErrnoStatus(errno, "stat");
   DetachedTree tree;
   tree.type = stat.st_mode & S_IFMT;
-  if (tree.type != S_IFDIR && tree.type != S_IFREG) {
+  if (types == TreeTypes::kDirectoryOrFile && tree.type != S_IFDIR && tree.type != S_IFREG) {
     return absl::InvalidArgumentError("neither a directory nor a regular file");
   }
 

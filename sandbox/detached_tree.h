@@ -15,16 +15,19 @@ namespace lisafs {
 // and, since nothing is above it, nothing else. What is mounted or unmounted elsewhere later does not show in it.
 struct DetachedTree {
   Fd fd;            // O_PATH.
-  mode_t type = 0;  // S_IFDIR or S_IFREG.
+  mode_t type = 0;  // S_IFDIR, S_IFREG; others if asked for.
 };
+
+// What the root of a tree may be.
+enum class TreeTypes { kDirectoryOrFile, kAny };
 
 // Opens `source` in the calling thread's mount namespace, following symbolic links. With `recursive` the mounts below
 // it come along, with the same attributes.
 //
-// NOT_FOUND: it does not exist. INVALID_ARGUMENT: it is neither a directory nor a regular file. Messages do not repeat
+// NOT_FOUND: it does not exist. INVALID_ARGUMENT: it is of a type not allowed. Messages do not repeat
 // `source`.
 absl::StatusOr<DetachedTree> OpenDetachedTree(const std::string& source, const MountAttributes& attributes,
-                                              bool recursive);
+                                              bool recursive, TreeTypes types = TreeTypes::kDirectoryOrFile);
 
 }  // namespace lisafs
 

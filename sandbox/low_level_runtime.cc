@@ -92,6 +92,8 @@ tl::expected<std::string, std::string> FindLowLevelRuntime(const std::string& na
   return tl::unexpected<std::string>("not found in PATH");
 }
 
+bool IsRunsc(std::string_view runtime) { return runtime.substr(runtime.rfind('/') + 1).starts_with("runsc"); }
+
 std::string SiblingProgram(std::string_view name) {
   char path[PATH_MAX];
   ssize_t length = readlink(kOwnExecutable, path, sizeof path);

@@ -9,7 +9,8 @@
 #include <tl/expected.hpp>
 #include <vector>
 
-// Finding and running the programs that lisafs-runtime hands over to: runc or crun, and those that stand beside it.
+// Finding and running the programs that lisafs-runtime hands over to: runc, crun or runsc, and those that stand beside
+// it.
 
 namespace lisafs {
 
@@ -17,6 +18,9 @@ namespace lisafs {
 // PATH, or in the system's usual directories when an engine gave no PATH that has it. Never this program itself,
 // whatever it is called. The error is a reason.
 tl::expected<std::string, std::string> FindLowLevelRuntime(const std::string& name);
+
+// Whether a low-level runtime, a name or a path, is gVisor's: its name begins with "runsc".
+bool IsRunsc(std::string_view runtime);
 
 // The path of the program `name` in the directory of this one.
 std::string SiblingProgram(std::string_view name);

@@ -248,4 +248,36 @@ std::string OciConfig::Rewritten(const std::string& root, std::span<const Replac
   return document.dump();
 }
 
+std::string OciConfig::ResolvedMounts(std::span<const Resolved> resolved) const {
+  Json mounts = mounts_.empty() ? Json::array() : (*document_)["mounts"];
+  for (size_t i = 0; i < mounts_.size(); ++i) {
+    if (mounts_[i].bind) mounts[i]["source"] = mounts_[i].source;
+  }
+  for (const Resolved& one : resolved) {
+    Json& mount = mounts[one.mount];
+    mount["destination"] = one.destination;
+    if (mount["options"].is_null()) mount["options"] = Json::array();
+    for (const std::string& option : one.options) mount["options"].push_back(option);
+  }
+  return mounts.dump();
+}
+
+bool OciConfig::HasHooks(const std::string& kind) const {
+  const Json* list = List("hooks", kind);
+  return list != nullptr && !list->empty();
+}
+
+bool OciConfig::HasNamespace(const std::string& type) const {
+  const Json* list = List("linux", "namespaces");
+  return list != nullptr &&
+         std::any_of(list->begin(), list->end(), [&](const Json& entry) { return entry.value("type", "") == type; });
+}
+
+const Json* OciConfig::List(const std::string& object, const std::string& name) const {
+  auto found = document_->find(object);
+  if (found == document_->end() || !found->is_object()) return nullptr;
+  auto list = found->find(name);
+  return list != found->end() && list->is_array() ? &*list : nullptr;
+}
+
 }  // namespace lisafs

@@ -56,9 +56,26 @@ class OciConfig {
   std::string Rewritten(const std::string& root, std::span<const Replacement> replacements,
                         const std::vector<std::string>& hook) const;
 
+  // A mount's destination as the container will see it, and options that are added to it.
+  struct Resolved {
+    size_t mount;  // Index in mounts().
+    std::string destination;
+    std::vector<std::string> options;
+  };
+  // The list of mounts alone, with the sources of bind mounts made absolute and these changes, as JSON.
+  std::string ResolvedMounts(std::span<const Resolved> resolved) const;
+
+  // Whether the container has hooks of this kind, such as "createContainer".
+  bool HasHooks(const std::string& kind) const;
+  // Whether it has a namespace of this type, such as "user", that is not the host's.
+  bool HasNamespace(const std::string& type) const;
+
  private:
   class Reader;
   OciConfig();
+
+  // The list `name` of the object `object`, or null.
+  const nlohmann::ordered_json* List(const std::string& object, const std::string& name) const;
 
   std::unique_ptr<nlohmann::ordered_json> document_;
   OciMount root_;

@@ -112,6 +112,40 @@ TEST(OciConfig, AddsHooksWhereThereAreNone) {
   }
 }
 
+TEST(OciConfig, ResolvesMounts) {
+  json config = Minimal();
+  config["mounts"] = json::parse(R"([
+    {"destination": "/proc", "type": "proc", "source": "proc"},
+    {"destination": "/lib/a", "type": "bind", "source": "a", "options": ["ro"], "other": 1},
+    {"destination": "/b", "type": "none", "source": "/srv/b", "options": ["rbind"]},
+    {"destination": "/c", "type": "bind", "source": "/srv/c"}
+  ])");
+  auto parsed = OciConfig::Parse(config.dump(), "/b");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  const OciConfig::Resolved resolved[] = {{1, "/usr/lib/a", {"stale"}}, {3, "/c", {}}};
+  json expected = config["mounts"];
+  expected[1]["source"] = "/b/a";
+  expected[1]["destination"] = "/usr/lib/a";
+  expected[1]["options"] = {"ro", "stale"};
+  expected[3]["options"] = json::array();
+  EXPECT_EQ(json::parse(parsed->ResolvedMounts(resolved)), expected);
+  EXPECT_EQ(OciConfig::Parse(Minimal().dump(), "/b")->ResolvedMounts({}), "[]");
+}
+
+TEST(OciConfig, KnowsHooksAndNamespaces) {
+  json config = Minimal();
+  config["hooks"] = {{"createContainer", json::array({{{"path", "/x"}}})}, {"poststop", json::array()}};
+  config["linux"]["namespaces"] = json::array({{{"type", "user"}}, {{"type", "pid"}}});
+  auto parsed = OciConfig::Parse(config.dump(), "/b");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_TRUE(parsed->HasHooks("createContainer"));
+  EXPECT_FALSE(parsed->HasHooks("poststop") || parsed->HasHooks("prestart"));
+  EXPECT_TRUE(parsed->HasNamespace("user"));
+  EXPECT_FALSE(parsed->HasNamespace("network"));
+  auto minimal = OciConfig::Parse(Minimal().dump(), "/b");
+  EXPECT_FALSE(minimal->HasHooks("createContainer") || minimal->HasNamespace("user"));
+}
+
 TEST(OciConfig, RefusesWhatItCannotHonourByName) {
   struct Case {
     json config;

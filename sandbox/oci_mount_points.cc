@@ -25,14 +25,17 @@ class Walk {
  public:
   explicit Walk(Fd root) { directories_.push_back(std::move(root)); }
 
-  Status Make(const std::string& path, bool directory) {
+  Result<FoundMountPoint> Make(const std::string& path, bool directory) {
     Push(path);
+    Fd last;  // If it is no directory.
     while (!names_.empty()) {
       std::string name = std::move(names_.back());
       names_.pop_back();
       if (name == ".") continue;
       if (name == "..") {
-        if (directories_.size() > 1) directories_.pop_back();
+        if (directories_.size() == 1) continue;
+        directories_.pop_back();
+        path_.pop_back();
         continue;
       }
       bool make_directory = directory || !names_.empty();
@@ -43,11 +46,17 @@ class Walk {
         LISAFS_RETURN_IF_ERROR(Follow(file.get()));
       } else if (S_ISDIR(attributes.st_mode)) {
         directories_.push_back(std::move(file));
+        path_.push_back(std::move(name));
       } else if (!names_.empty()) {
         return Fail(ENOTDIR);
+      } else {
+        last = std::move(file);
+        path_.push_back(std::move(name));
       }
     }
-    return {};
+    std::string found;
+    for (const std::string& name : path_) found += "/" + name;
+    return FoundMountPoint{found.empty() ? "/" : found, last ? std::move(last) : std::move(directories_.back())};
   }
 
  private:
@@ -81,13 +90,17 @@ class Walk {
     if (length < 0) return FailWithErrno();
     if (length == sizeof target) return Fail(ENAMETOOLONG);
     if (++links_ > kMaxSymbolicLinks) return Fail(ELOOP);
-    if (target[0] == '/') directories_.resize(1);
+    if (target[0] == '/') {
+      directories_.resize(1);
+      path_.clear();
+    }
     Push({target, static_cast<size_t>(length)});
     return {};
   }
 
-  std::vector<Fd> directories_;  // From the root to the current one.
-  std::vector<std::string> names_;
+  std::vector<Fd> directories_;     // From the root to the current one.
+  std::vector<std::string> path_;   // Their names but for the root's, and that of a file at the end.
+  std::vector<std::string> names_;  // Still to go.
   int links_ = 0;
 };
 
@@ -107,13 +120,13 @@ std::vector<OciMountPoint> PointsInRoot(std::span<const OciMountPoint> mount_poi
   return in_root;
 }
 
-absl::Status MakeMountPoint(const std::string& root, const OciMountPoint& mount_point) {
+absl::StatusOr<FoundMountPoint> MakeMountPoint(const std::string& root, const OciMountPoint& mount_point) {
   Fd directory(open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!directory) return absl::ErrnoToStatus(errno, root);
-  Status made = Walk(std::move(directory)).Make(mount_point.path, mount_point.directory);
+  Result<FoundMountPoint> made = Walk(std::move(directory)).Make(mount_point.path, mount_point.directory);
   if (!made)
     return absl::ErrnoToStatus(made.error().value(), absl::StrCat("mount point ", mount_point.path, " in ", root));
-  return absl::OkStatus();
+  return std::move(*made);
 }
 
 }  // namespace lisafs

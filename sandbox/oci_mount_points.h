@@ -5,7 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/fd.h"
 
 // Mount points in a container's root file system.
 //
@@ -22,9 +23,15 @@ struct OciMountPoint {
 // Those of `mount_points`, in the order in which they are mounted on, that do not lie within one before them.
 std::vector<OciMountPoint> PointsInRoot(std::span<const OciMountPoint> mount_points);
 
+// A mount point that is there.
+struct FoundMountPoint {
+  std::string path;  // Without symbolic links: "/usr/lib/x" where "/lib" leads to "/usr/lib".
+  Fd fd;             // O_PATH. Of a file that was made, open for writing.
+};
+
 // Makes what is missing of a path, with its parents, below the directory `root`, as if that was "/": symbolic links and
 // ".." do not lead out of it, whatever it holds and whoever changes it meanwhile. The message names the path.
-absl::Status MakeMountPoint(const std::string& root, const OciMountPoint& mount_point);
+absl::StatusOr<FoundMountPoint> MakeMountPoint(const std::string& root, const OciMountPoint& mount_point);
 
 }  // namespace lisafs
 

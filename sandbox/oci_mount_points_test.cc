@@ -35,7 +35,9 @@ class MakeMountPointTest : public ::testing::Test {
   }
   ~MakeMountPointTest() override { fs::remove_all(top_); }
 
-  absl::Status Make(const std::string& path, bool directory = true) { return MakeMountPoint(root_, {path, directory}); }
+  absl::Status Make(const std::string& path, bool directory = true) {
+    return MakeMountPoint(root_, {path, directory}).status();
+  }
 
   // The paths below `top_`, outside of the root.
   bool NothingOutside() {
@@ -75,6 +77,21 @@ TEST_F(MakeMountPointTest, FollowsLinksWithinTheRoot) {
   EXPECT_TRUE(Make("/../../x").ok());
   EXPECT_TRUE(fs::is_directory(root_ / "x"));
   EXPECT_TRUE(NothingOutside());
+}
+
+TEST_F(MakeMountPointTest, SaysWhatItFound) {
+  fs::create_directories(root_ / "usr/lib");
+  fs::create_symlink("usr/lib", root_ / "lib");
+  fs::create_symlink("/lib/../../../x", root_ / "usr/lib/up");
+  auto path = [&](const std::string& asked, bool directory) {
+    auto found = MakeMountPoint(root_, {asked, directory});
+    EXPECT_TRUE(found.ok() && found->fd) << asked;
+    return found.ok() ? found->path : "";
+  };
+  EXPECT_EQ(path("/lib/./a/../b", true), "/usr/lib/b");
+  EXPECT_EQ(path("/lib/file", false), "/usr/lib/file");
+  EXPECT_EQ(path("/usr/lib/up/y", true), "/x/y");
+  EXPECT_EQ(path("/..", true), "/");
 }
 
 TEST_F(MakeMountPointTest, SaysWhatIsInTheWay) {

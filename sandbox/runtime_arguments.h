@@ -14,8 +14,8 @@ namespace lisafs {
 //   lisafs-runtime [--runtime NAME|PATH] [--lisafsd SOCKET] [the low-level runtime's global flags] COMMAND [its flags]
 //   ID
 //
-// Engines write it, each in its own way (`--root DIR`, `-root=DIR`, flags before or behind the id), for runc or for
-// crun. What is not understood is passed on as it came.
+// Engines write it, each in its own way (`--root DIR`, `-root=DIR`, flags before or behind the id), for runc, crun
+// or runsc. What is not understood is passed on as it came.
 struct RuntimeArguments {
   std::string runtime = "runc";
   std::string socket = "/run/lisafs/control.sock";
@@ -34,7 +34,7 @@ struct RuntimeArguments {
   std::string log;
   std::string log_format;
 
-  // Of create, run, delete, pause and resume.
+  // Of create, run, start, delete, pause and resume.
   std::string id;                           // Empty: none was given, or only help was asked for.
   std::string bundle = ".";                 // create, run
   std::string config_file = "config.json";  // create, run: in the bundle

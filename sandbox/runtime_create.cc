@@ -2,17 +2,16 @@
 
 #include <unistd.h>
 
-#include <algorithm>
-#include <filesystem>
-#include <system_error>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "sandbox/control_client.h"
 #include "sandbox/low_level_runtime.h"
+#include "sandbox/mount_request.h"
 #include "sandbox/oci_config.h"
 #include "sandbox/oci_mount_points.h"
 #include "sandbox/oci_source.h"
+#include "sandbox/runtime_bundle.h"
 #include "sandbox/runtime_daemon.h"
 #include "sandbox/runtime_hook.h"
 #include "sandbox/runtime_mounts.h"
@@ -21,43 +20,17 @@ namespace lisafs {
 namespace {
 
 using control::v1::CreateSandboxRequest;
-using control::v1::MountSpec;
-
-// Config and what its bind mounts' sources are on this host.
-struct Container {
-  OciConfig config;
-  OciSource root;
-  std::vector<OciSource> mounts;  // One for each of config.mounts(); of bind mounts only.
-};
-
-absl::StatusOr<Container> ReadContainer(const std::string& config_path, const std::string& bundle) {
-  absl::StatusOr<OciConfig> config = OciConfig::Read(config_path, bundle);
-  if (!config.ok()) return config.status();
-  absl::StatusOr<OciSource> root = InspectSource(config->root());
-  if (!root.ok()) return root.status();
-  if (!root->directory || !root->served) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("root.path: ", config->root().source, " is not a directory of files"));
-  }
-  Container container{std::move(*config), *root, {}};
-  for (const OciMount& mount : container.config.mounts()) {
-    absl::StatusOr<OciSource> source = OciSource{.directory = true};
-    if (mount.bind) source = InspectSource(mount);
-    if (!source.ok()) return source.status();
-    container.mounts.push_back(*source);
-  }
-  return container;
-}
 
 // See oci_mount_points.h.
-absl::Status MakeMountPointsInReadOnlyRoot(const Container& container) {
+absl::Status MakeMountPointsInReadOnlyRoot(const RuntimeBundle& container) {
   std::vector<OciMountPoint> points;
   const std::vector<OciMount>& mounts = container.config.mounts();
   for (size_t i = 0; i < mounts.size(); ++i) points.push_back({mounts[i].target, container.mounts[i].directory});
   // The low-level runtime makes the working directory, too.
   if (!container.config.working_directory().empty()) points.push_back({container.config.working_directory(), true});
   for (const OciMountPoint& point : PointsInRoot(points)) {
-    if (absl::Status made = MakeMountPoint(container.config.root().source, point); !made.ok()) return made;
+    auto made = MakeMountPoint(container.config.root().source, point);
+    if (!made.ok()) return made.status();
   }
   return absl::OkStatus();
 }
@@ -67,35 +40,14 @@ absl::StatusOr<std::string> AddMount(const OciMount& mount, const OciSource& sou
                                      CreateSandboxRequest& request) {
   absl::StatusOr<std::string> mount_point = StageMountPoint(name, source.directory);
   if (!mount_point.ok()) return mount_point.status();
-  // Nothing forbids to mount twice on one place.
-  std::string target = mount.target;
-  for (int copy = 2; std::any_of(request.mounts().begin(), request.mounts().end(),
-                                 [&](const MountSpec& other) { return other.target() == target; });
-       ++copy) {
-    target = absl::StrCat(mount.target, "#", copy);
-  }
-  MountSpec& spec = *request.add_mounts();
-  spec.set_target(target);
-  spec.set_source(mount.source);
-  spec.set_mount_point(*mount_point);
-  spec.set_recursive(mount.options.recursive);
-  spec.set_read_only(mount.options.read_only || source.inherited.read_only);
-  spec.set_nosuid(mount.options.nosuid || source.inherited.nosuid);
-  spec.set_nodev(mount.options.nodev || source.inherited.nodev);
-  spec.set_noexec(mount.options.noexec || source.inherited.noexec);
+  AddMountSpec(mount, source, request).set_mount_point(*mount_point);
   return mount_point;
 }
 
 }  // namespace
 
 absl::Status PrepareContainer(const RuntimeArguments& arguments) {
-  std::error_code error;
-  std::string bundle = arguments.bundle == "." ? std::filesystem::current_path(error)
-                                               : std::filesystem::absolute(arguments.bundle, error);
-  if (error) return absl::InternalError(absl::StrCat("bundle ", arguments.bundle, ": ", error.message()));
-  std::string config_path = std::filesystem::path(bundle) / arguments.config_file;
-
-  absl::StatusOr<Container> container = ReadContainer(config_path, bundle);
+  absl::StatusOr<RuntimeBundle> container = ReadRuntimeBundle(arguments);
   if (!container.ok()) return container.status();
   const OciConfig& config = container->config;
   if (config.root().options.read_only) {
@@ -123,7 +75,7 @@ absl::Status PrepareContainer(const RuntimeArguments& arguments) {
   if (!plugin.ok()) return plugin.status();
   auto hook = HookCommandLine(SiblingProgram("lisafs-runtime"), *plugin, kMountDirectory);
   if (!hook) return absl::InternalError(absl::StrCat("lisafs-plugin: ", hook.error()));
-  return ReplaceFile(config_path, config.Rewritten(*root, replacements, *hook));
+  return ReplaceFile(container->config_path, config.Rewritten(*root, replacements, *hook));
 }
 
 }  // namespace lisafs

@@ -1,4 +1,5 @@
-// lisafs-runtime: an OCI runtime that has a container's files served by lisafs, and leaves the rest to runc or crun.
+// lisafs-runtime: an OCI runtime that has a container's files served by lisafs, and leaves the rest to runc, crun or
+// runsc.
 //
 // An engine starts it many times in a container's life, nearly always to hand over at once. So it links nothing that is
 // slow to start: what needs lisafsd is lisafs-runtime-sandbox, a program beside it that speaks gRPC.
@@ -25,7 +26,8 @@ constexpr char kHelp[] =
 
 usage: lisafs-runtime [--runtime NAME|PATH] [--lisafsd SOCKET] [GLOBAL FLAGS] COMMAND [FLAGS] [ARGUMENTS]
 
-  --runtime NAME|PATH  the low-level runtime that does everything else (runc by default)
+  --runtime NAME|PATH  the low-level runtime that does everything else (runc by default); one whose name begins with
+                       runsc is gVisor's, and is run with lisafs-gofer in the place of its own
   --lisafsd SOCKET     lisafsd's socket (/run/lisafs/control.sock by default); if nobody listens there, a lisafsd is started
   --help, --version
 
@@ -33,9 +35,12 @@ create, run and delete prepare and end the container's mounts. All commands, wit
 
 )";
 
-// See runtime_create.h, runtime_delete.h and runtime_pause.h.
-bool NeedsSandbox(const std::string& command) {
+// See runtime_create.h, runtime_runsc.h, runtime_delete.h and runtime_pause.h.
+bool NeedsSandbox(const RuntimeArguments& arguments) {
+  const std::string& command = arguments.command;
   if (command == "create" || command == "run" || command == "delete") return true;
+  // That is when runsc starts the gofer of a pod's second container.
+  if (command == "start") return IsRunsc(arguments.runtime);
   return (command == "pause" || command == "resume") && HasUnifiedCgroups();
 }
 
@@ -71,7 +76,7 @@ int Main(int argc, char** argv) {
   if (arguments->command == "restore") {
     Abandon(*arguments, "restore", "a container whose files lisafs serves cannot be restored from a checkpoint");
   }
-  if (NeedsSandbox(arguments->command) && !arguments->id.empty() && !arguments->help && !arguments->version) {
+  if (NeedsSandbox(*arguments) && !arguments->id.empty() && !arguments->help && !arguments->version) {
     HandOver(SiblingProgram("lisafs-runtime-sandbox"), {argv, argv + argc}, *arguments);
   }
   auto runtime = FindLowLevelRuntime(arguments->runtime);

@@ -61,16 +61,22 @@ absl::StatusOr<std::string> StageMountPoint(const std::string& name, bool direct
   return path;
 }
 
-absl::Status ReplaceFile(const std::string& path, const std::string& text) {
-  std::string replacement = absl::StrCat(kMountDirectory, "/config.json");
-  Fd file(open(replacement.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (!file) return absl::ErrnoToStatus(errno, replacement);
+absl::StatusOr<std::string> StageFile(const std::string& name, const std::string& text) {
+  std::string path = absl::StrCat(kMountDirectory, "/", name);
+  Fd file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!file) return absl::ErrnoToStatus(errno, path);
   for (size_t written = 0; written < text.size();) {
     ssize_t count = write(file.get(), text.data() + written, text.size() - written);
-    if (count < 0) return absl::ErrnoToStatus(errno, replacement);
+    if (count < 0) return absl::ErrnoToStatus(errno, path);
     written += static_cast<size_t>(count);
   }
-  if (mount(replacement.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0) {
+  return path;
+}
+
+absl::Status ReplaceFile(const std::string& path, const std::string& text) {
+  absl::StatusOr<std::string> replacement = StageFile("config.json", text);
+  if (!replacement.ok()) return replacement.status();
+  if (mount(replacement->c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("mounting the rewritten file on ", path));
   }
   return absl::OkStatus();

@@ -21,6 +21,9 @@ absl::Status EnterMountNamespace();
 // Makes a directory or a file on that tmpfs to mount on, and gives its path.
 absl::StatusOr<std::string> StageMountPoint(const std::string& name, bool directory);
 
+// Makes a file with that content on it, and gives its path.
+absl::StatusOr<std::string> StageFile(const std::string& name, const std::string& text);
+
 // Shows `text` to whoever opens the existing file `path` in this namespace.
 absl::Status ReplaceFile(const std::string& path, const std::string& text);
 

@@ -11,6 +11,7 @@ programs=(
   control/lisafsd
   gofer/lisafs-gofer
   plugin/lisafs-plugin
+  sandbox/lisafs-runsc
   sandbox/lisafs-runtime
   sandbox/lisafs-runtime-sandbox
 )

@@ -18,8 +18,13 @@ using Json = nlohmann::json;
 using std::chrono::seconds;
 
 constexpr const char* kPrograms[] = {
-    "control/lisafsctl",    "control/lisafsd",        "gofer/lisafs-gofer",
-    "plugin/lisafs-plugin", "sandbox/lisafs-runtime", "sandbox/lisafs-runtime-sandbox",
+    "control/lisafsctl",
+    "control/lisafsd",
+    "gofer/lisafs-gofer",
+    "plugin/lisafs-plugin",
+    "sandbox/lisafs-runsc",
+    "sandbox/lisafs-runtime",
+    "sandbox/lisafs-runtime-sandbox",
 };
 
 // The project's programs look for each other beside themselves, and Bazel leaves each in its room.
@@ -167,6 +172,7 @@ std::vector<std::string> Host::RuntimeCommand(const std::vector<std::string>& ar
     argv = {Program("lisafs-runtime"), "--lisafsd", socket()};
   }
   argv.insert(argv.end(), {"--root", Path("runc")});
+  argv.insert(argv.end(), runtime_flags_.begin(), runtime_flags_.end());
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   return argv;
 }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/support/bundle.h"
@@ -50,6 +51,8 @@ class Host : public testing::Test {
   // A bundle whose root is Debian's, writable, under an overlay.
   Bundle DebianBundle(std::string_view name) const;
 
+  // What every lisafs-runtime is given from now on, behind its own flags: another low-level runtime, its global flags.
+  void SetRuntimeFlags(std::vector<std::string> flags) { runtime_flags_ = std::move(flags); }
   // lisafs-runtime with its own flags before `arguments`.
   Ran Runtime(const std::vector<std::string>& arguments, const RunOptions& options = {}) const;
   std::vector<std::string> RuntimeCommand(const std::vector<std::string>& arguments) const;
@@ -66,6 +69,7 @@ class Host : public testing::Test {
   TempDir dir_;
   std::optional<Process> daemon_;
   std::vector<std::string> mounts_before_;
+  std::vector<std::string> runtime_flags_;
 };
 
 // A container that runs in the background from construction, which fails the test if that does not work, to
