@@ -209,7 +209,9 @@ Status Channel::WaitForTurn() {
 
 // Returns when the window is not the peer's any more, or when it is better to sleep.
 void Channel::SpinForTurn() {
-  if (spin_ == 0) return;
+  // A peer without sleep flags sleeps whenever it waits. Woken by a side that sleeps next, it runs on the same CPU at
+  // once; a side that spins holds that CPU, and the peer's is an idle one that has to wake up first.
+  if (spin_ == 0 || !tell_sleep_) return;
   // It has to wake first, and may wait for this very CPU.
   if (peer_was_asleep_) sched_yield();
   const uint64_t begin = MonotonicNanoseconds();
