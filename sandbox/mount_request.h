@@ -2,8 +2,8 @@
 #define LISAFS_SANDBOX_MOUNT_REQUEST_H_
 
 #include "proto/lisafs/control/v1/control.pb.h"
-#include "sandbox/oci_config.h"
-#include "sandbox/oci_source.h"
+#include "sandbox/oci/config.h"
+#include "sandbox/oci/source.h"
 
 namespace lisafs {
 

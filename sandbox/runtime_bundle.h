@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "sandbox/oci_config.h"
-#include "sandbox/oci_source.h"
+#include "sandbox/oci/config.h"
+#include "sandbox/oci/source.h"
 #include "sandbox/runtime_arguments.h"
 
 namespace lisafs {

@@ -8,9 +8,9 @@
 #include "sandbox/control_client.h"
 #include "sandbox/low_level_runtime.h"
 #include "sandbox/mount_request.h"
-#include "sandbox/oci_config.h"
-#include "sandbox/oci_mount_points.h"
-#include "sandbox/oci_source.h"
+#include "sandbox/oci/config.h"
+#include "sandbox/oci/mount_points.h"
+#include "sandbox/oci/source.h"
 #include "sandbox/runtime_bundle.h"
 #include "sandbox/runtime_daemon.h"
 #include "sandbox/runtime_hook.h"
@@ -21,7 +21,7 @@ namespace {
 
 using control::v1::CreateSandboxRequest;
 
-// See oci_mount_points.h.
+// See oci/mount_points.h.
 absl::Status MakeMountPointsInReadOnlyRoot(const RuntimeBundle& container) {
   std::vector<OciMountPoint> points;
   const std::vector<OciMount>& mounts = container.config.mounts();

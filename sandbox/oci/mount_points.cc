@@ -1,4 +1,4 @@
-#include "sandbox/oci_mount_points.h"
+#include "sandbox/oci/mount_points.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "sandbox/oci_source.h"
+#include "sandbox/oci/source.h"
 
 #include <errno.h>
 #include <fcntl.h>

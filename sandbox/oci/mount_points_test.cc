@@ -1,4 +1,4 @@
-#include "sandbox/oci_mount_points.h"
+#include "sandbox/oci/mount_points.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "sandbox/oci_options.h"
+#include "sandbox/oci/options.h"
 
 namespace lisafs {
 

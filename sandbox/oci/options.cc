@@ -1,4 +1,4 @@
-#include "sandbox/oci_options.h"
+#include "sandbox/oci/options.h"
 
 #include <algorithm>
 

@@ -2,7 +2,7 @@
 #define LISAFS_SANDBOX_OCI_SOURCE_H_
 
 #include "absl/status/statusor.h"
-#include "sandbox/oci_config.h"
+#include "sandbox/oci/config.h"
 
 namespace lisafs {
 

@@ -1,4 +1,4 @@
-#include "sandbox/oci_config.h"
+#include "sandbox/oci/config.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

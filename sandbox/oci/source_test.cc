@@ -1,4 +1,4 @@
-#include "sandbox/oci_source.h"
+#include "sandbox/oci/source.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "sandbox/oci_options.h"
+#include "sandbox/oci/options.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
