@@ -16,6 +16,7 @@
 
 #include "base/program.h"
 #include "base/status.h"
+#include "control/events.h"
 #include "control/listener.h"
 #include "control/registry.h"
 #include "control/service.h"
@@ -85,9 +86,10 @@ std::unique_ptr<grpc::Server> StartServer(ControlService& service) {
 absl::Status Serve(const Options& options) {
   auto state = StateDirectory::Open(options.state_directory);
   if (!state.ok()) return Annotate("state directory", state.status());
-  auto registry = Registry::Open(*std::move(state), options.programs);
+  Events events;
+  auto registry = Registry::Open(*std::move(state), options.programs, events);
   if (!registry.ok()) return Annotate("state directory", registry.status());
-  ControlService service(**registry);
+  ControlService service(**registry, events);
   std::unique_ptr<grpc::Server> server = StartServer(service);
   if (server == nullptr) return absl::InternalError("gRPC: the server does not start");
   auto listener = Listener::Open(

@@ -18,6 +18,7 @@ namespace lisafs {
 namespace {
 
 using control::v1::CreateSandboxRequest;
+using control::v1::Event;
 using control::v1::MountStatistics;
 using control::v1::Sandbox;
 using std::chrono::milliseconds;
@@ -46,22 +47,16 @@ absl::Status Registry::Entry::Save() const {
   return directory.WriteState(std::move(state));
 }
 
-void Registry::Entry::Fail(const std::string& failure) {
-  spdlog::warn("sandbox {}: failed: {}", sandbox.id(), failure);
-  sandbox.set_state(Sandbox::STATE_FAILED);
-  sandbox.set_failure(failure);
-  if (absl::Status saved = Save(); !saved.ok()) spdlog::error("sandbox {}: {}", sandbox.id(), Text(saved));
-}
+Registry::Registry(StateDirectory state, SandboxPrograms programs, Events& events, Fd wake_up)
+    : state_(std::move(state)), programs_(std::move(programs)), events_(events), wake_up_(std::move(wake_up)) {}
 
-Registry::Registry(StateDirectory state, SandboxPrograms programs, Fd wake_up)
-    : state_(std::move(state)), programs_(std::move(programs)), wake_up_(std::move(wake_up)) {}
-
-absl::StatusOr<std::unique_ptr<Registry>> Registry::Open(StateDirectory state, SandboxPrograms programs) {
+absl::StatusOr<std::unique_ptr<Registry>> Registry::Open(StateDirectory state, SandboxPrograms programs,
+                                                         Events& events) {
   Fd wake_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake_up) return ErrnoStatus(errno, "eventfd");
   auto ids = state.Ids();
   if (!ids.ok()) return ids.status();
-  std::unique_ptr<Registry> registry(new Registry(std::move(state), std::move(programs), std::move(wake_up)));
+  std::unique_ptr<Registry> registry(new Registry(std::move(state), std::move(programs), events, std::move(wake_up)));
   for (const std::string& id : *ids) registry->Adopt(id);
   registry->watcher_ = std::thread([registry = registry.get()] { registry->Watch(); });
   return registry;
@@ -145,6 +140,7 @@ absl::StatusOr<Sandbox> Registry::Create(const CreateSandboxRequest& request, ab
     std::lock_guard lock(mutex_);
     entries_.emplace(id, *std::move(entry));
   }
+  events_.Add(Event::TYPE_SANDBOX_CREATED, id, "", absl::StrCat("created with ", sandbox.mounts_size(), " mounts"));
   WakeWatcher();
   return sandbox;
 }
@@ -205,6 +201,7 @@ absl::Status Registry::Delete(const std::string& id) {
   if (found == entries_.end() || found->second != entry) return absl::OkStatus();
   entries_.erase(found);
   spdlog::info("sandbox {}: deleted", id);
+  events_.Add(Event::TYPE_SANDBOX_ENDED, id, "", "deleted");
   return entry->directory.Remove();
 }
 
@@ -300,6 +297,7 @@ void Registry::Watch() {
         continue;
       }
       spdlog::info("sandbox {}: ended", entry->first);
+      events_.Add(Event::TYPE_SANDBOX_ENDED, entry->first, "", "ended with its mounts");
       if (absl::Status removed = entry->second->directory.Remove(); !removed.ok()) spdlog::warn("{}", Text(removed));
       entry = entries_.erase(entry);
     }
@@ -312,14 +310,14 @@ bool Registry::Examine(Entry& entry) {
     if (auto end = entry.gofer->Wait(milliseconds(0))) {
       entry.gofer.reset();
       entry.sandbox.set_gofer_pid(0);
-      if (end->failed() && entry.running() && !entry.deleting) entry.Fail("gofer " + end->ToString());
+      NoteEnd(entry, "gofer", *end);
     }
   }
   if (entry.plugin) {
     if (auto end = entry.plugin->Wait(milliseconds(0))) {
       entry.plugin.reset();
       entry.sandbox.set_plugin_pid(0);
-      if (end->failed() && entry.running() && !entry.deleting) entry.Fail("plugin " + end->ToString());
+      NoteEnd(entry, "plugin", *end);
     }
   }
   for (ProgramLog& log : entry.logs) log.Collect();
@@ -332,9 +330,24 @@ bool Registry::Examine(Entry& entry) {
   auto now = steady_clock::now();
   if (!entry.alone_since) entry.alone_since = now;
   if (now - *entry.alone_since >= kAlonePatience && entry.running() && !entry.deleting) {
-    entry.Fail(entry.gofer ? "plugin ended before the gofer" : "gofer ended before the plugin");
+    Fail(entry, entry.gofer ? "plugin ended before the gofer" : "gofer ended before the plugin");
   }
   return false;
+}
+
+void Registry::NoteEnd(Entry& entry, const std::string& program, const ProcessEnd& end) {
+  if (!end.failed() || entry.deleting) return;
+  const std::string what = absl::StrCat(program, " ", end.ToString());
+  events_.Add(Event::TYPE_PROCESS_DIED, entry.sandbox.id(), "", what);
+  if (entry.running()) Fail(entry, what);
+}
+
+void Registry::Fail(Entry& entry, const std::string& failure) {
+  spdlog::warn("sandbox {}: failed: {}", entry.sandbox.id(), failure);
+  entry.sandbox.set_state(Sandbox::STATE_FAILED);
+  entry.sandbox.set_failure(failure);
+  events_.Add(Event::TYPE_SANDBOX_FAILED, entry.sandbox.id(), "", failure);
+  if (absl::Status saved = entry.Save(); !saved.ok()) spdlog::error("sandbox {}: {}", entry.sandbox.id(), Text(saved));
 }
 
 }  // namespace lisafs

@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/fd.h"
+#include "control/events.h"
 #include "control/prepared_sandbox.h"
 #include "control/state_directory.h"
 #include "control/statistics.h"
@@ -29,8 +30,9 @@ namespace lisafs {
 // what it knows is in the state directory too, where the next lisafsd finds it. Any thread may call it.
 class Registry {
  public:
-  // Adopts the sandboxes in `state` that live, and removes what is left of others.
-  static absl::StatusOr<std::unique_ptr<Registry>> Open(StateDirectory state, SandboxPrograms programs);
+  // Adopts the sandboxes in `state` that live, and removes what is left of others. What happens to them goes to
+  // `events`, which must outlive the registry.
+  static absl::StatusOr<std::unique_ptr<Registry>> Open(StateDirectory state, SandboxPrograms programs, Events& events);
 
   // Leaves the sandboxes running.
   ~Registry();
@@ -64,7 +66,6 @@ class Registry {
     bool running() const { return sandbox.state() == control::v1::Sandbox::STATE_RUNNING; }
     // Writes it to the state directory.
     absl::Status Save() const;
-    void Fail(const std::string& failure);
   };
   // A sandbox as it was at one moment, with the entry for what does not change.
   struct View {
@@ -72,7 +73,7 @@ class Registry {
     std::shared_ptr<const Entry> entry;
   };
 
-  Registry(StateDirectory state, SandboxPrograms programs, Fd wake_up);
+  Registry(StateDirectory state, SandboxPrograms programs, Events& events, Fd wake_up);
 
   void Adopt(const std::string& id);
   absl::StatusOr<std::shared_ptr<Entry>> Make(const control::v1::CreateSandboxRequest& request,
@@ -87,9 +88,13 @@ class Registry {
   void WakeWatcher();
   // Keeps what processes said and takes note of those that ended; true if the sandbox ended by itself. Under the lock.
   bool Examine(Entry& entry);
+  // A process that was waited for; under the lock.
+  void NoteEnd(Entry& entry, const std::string& program, const ProcessEnd& end);
+  void Fail(Entry& entry, const std::string& failure);
 
   const StateDirectory state_;
   const SandboxPrograms programs_;
+  Events& events_;
   const Fd wake_up_;  // An eventfd.
 
   mutable std::mutex mutex_;

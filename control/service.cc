@@ -38,6 +38,12 @@ absl::Status FillStatistics(const Registry& registry, const std::string& id, Res
   return absl::OkStatus();
 }
 
+bool Wants(const control::v1::WatchEventsRequest& request, const control::v1::Event& event) {
+  if (!request.sandbox_id().empty() && request.sandbox_id() != event.sandbox_id()) return false;
+  const auto& types = request.types();
+  return types.empty() || std::find(types.begin(), types.end(), event.type()) != types.end();
+}
+
 }  // namespace
 
 grpc::Status ControlService::CreateSandbox(ServerContext* context, const control::v1::CreateSandboxRequest* request,
@@ -113,7 +119,40 @@ grpc::Status ControlService::WatchStatistics(ServerContext* context, const contr
     if (!writer->Write(response)) break;
     next = std::max(next + milliseconds(interval), steady_clock::now());
   } while (SleepUntil(*context, next));
-  if (context->IsCancelled()) return grpc::Status::CANCELLED;
+  return WhyStopped(*context);
+}
+
+grpc::Status ControlService::WatchEvents(ServerContext* context, const control::v1::WatchEventsRequest* request,
+                                         grpc::ServerWriter<control::v1::WatchEventsResponse>* writer) {
+  if (absl::Status valid = ValidateScope(request->sandbox_id()); !valid.ok()) return ToGrpc(valid);
+  uint64_t next = request->replay() ? events_.Begin() : events_.End();
+  control::v1::WatchEventsResponse response;
+  if (!request->resume_token().empty()) {
+    auto number = events_.ParseToken(request->resume_token());
+    if (!number.ok()) return ToGrpc(number.status());
+    response.set_restarted(!number->has_value());
+    next = number->value_or(0);
+  }
+  response.set_resume_token(events_.Token(next));
+  constexpr auto kBetweenQuestions = milliseconds(200);
+  // A client that reads too slowly is waited for in Write, and misses what is no longer kept then.
+  while (writer->Write(response)) {
+    do {
+      if (context->IsCancelled() || stopping_) return WhyStopped(*context);
+      Events::Batch batch = events_.Read(next, kBetweenQuestions);
+      response.Clear();
+      response.set_missed(batch.missed);
+      for (control::v1::Event& event : batch.events) {
+        if (Wants(*request, event)) *response.add_events() = std::move(event);
+      }
+    } while (response.events().empty() && response.missed() == 0);
+    response.set_resume_token(events_.Token(next));
+  }
+  return WhyStopped(*context);
+}
+
+grpc::Status ControlService::WhyStopped(const ServerContext& context) const {
+  if (context.IsCancelled()) return grpc::Status::CANCELLED;
   return {grpc::StatusCode::UNAVAILABLE, "lisafsd stops"};
 }
 

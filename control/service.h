@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 
+#include "control/events.h"
 #include "control/registry.h"
 #include "proto/lisafs/control/v1/control.grpc.pb.h"
 
@@ -12,8 +13,8 @@ namespace lisafs {
 // The gRPC service of control.proto: checks what it is asked, and asks the registry.
 class ControlService final : public control::v1::Control::Service {
  public:
-  // `registry` must outlive the service.
-  explicit ControlService(Registry& registry) : registry_(registry) {}
+  // Both must outlive the service.
+  ControlService(Registry& registry, Events& events) : registry_(registry), events_(events) {}
 
   // Ends the calls that would go on for ever, before the server is shut down.
   void Stop() { stopping_ = true; }
@@ -32,12 +33,17 @@ class ControlService final : public control::v1::Control::Service {
                              control::v1::GetStatisticsResponse* response) override;
   grpc::Status WatchStatistics(grpc::ServerContext* context, const control::v1::WatchStatisticsRequest* request,
                                grpc::ServerWriter<control::v1::WatchStatisticsResponse>* writer) override;
+  grpc::Status WatchEvents(grpc::ServerContext* context, const control::v1::WatchEventsRequest* request,
+                           grpc::ServerWriter<control::v1::WatchEventsResponse>* writer) override;
 
  private:
+  // What a call that would go on for ever ends with.
+  grpc::Status WhyStopped(const grpc::ServerContext& context) const;
   // Sleeps until `end`; false if the call was cancelled, its deadline passed or the service stopped meanwhile.
   bool SleepUntil(const grpc::ServerContext& context, std::chrono::steady_clock::time_point end) const;
 
   Registry& registry_;
+  Events& events_;
   std::atomic<bool> stopping_ = false;
 };
 
