@@ -291,16 +291,20 @@ void AllLanes(Test& t) {
   t.Row("every lane got its answers", Text(channels.size() + 1), right.load());
 }
 
-// Ours alone: message 256.
+// Ours alone: message 256. Word 8 is the client's: not 0 means that it sleeps, or says so.
 void SleepFlags(Test& t) {
   constexpr uint16_t kMid = static_cast<uint16_t>(Mid::kSleepFlags);
   auto channel = Connected(t);
   if (channel == nullptr) return;
-  bool served = t.peer().Supports(kMid);
-  t.Row("on the socket", served ? "EINVAL" : "EOPNOTSUPP", t.peer().socket().Exchange(kMid, {}));
-  t.Row("on a channel", served ? "ok" : "EOPNOTSUPP", channel->Exchange(kMid, {}));
-  channel->SetWord(8, 1);  // This client says that it always sleeps.
-  t.Row("a request then", "ok", channel->Exchange(kFStat, Encoded(FdReq{t.dir()})));
+  auto stat = [&] { return channel->Exchange(kFStat, Encoded(FdReq{t.dir()})); };
+  t.Row("on the socket", "EINVAL", t.peer().socket().Exchange(kMid, {}));
+  t.Row("on a channel", "ok", channel->Exchange(kMid, {}));
+  channel->SetWord(8, 1);
+  t.Row("a request of one who says that it sleeps", "ok", stat());
+  channel->SetWord(8, UINT32_MAX);
+  t.Row("of one who says it with all bits", "ok", stat());
+  t.Row("on a channel again", "ok", channel->Exchange(kMid, {}));
+  t.Row("on a channel with bytes that it does not have", "ok", channel->Exchange(kMid, Bytes(100)));
 }
 
 }  // namespace
@@ -329,7 +333,11 @@ void AddChannelCases(std::vector<Case>& cases) {
   add("Channel.FileChanges", FileChanges);
   add("Channel.HangUp", HangUp);
   add("Channel.AllLanes", AllLanes);
-  add("Channel.SleepFlags", SleepFlags);
+  cases.push_back({.name = "Channel.SleepFlags",
+                   .run = SleepFlags,
+                   .over = Case::Over::kSocket,
+                   .own_connection = true,
+                   .needs = Mid::kSleepFlags});
 }
 
 }  // namespace lisafs::conformance

@@ -92,8 +92,8 @@ void Unannounced(Test& t) {
   attempt(0x8000);
   attempt(0xffff);
   std::string all;
-  for (const std::string& outcome : outcomes) all += outcome + " ";
-  t.Row("whatever is not announced", "EOPNOTSUPP ", all);
+  for (const std::string& outcome : outcomes) all += (all.empty() ? "" : " ") + outcome;
+  t.Row("whatever is not announced", "EOPNOTSUPP", all);
   t.Row("the next request", "ok", t.Stat(t.dir()));
 }
 

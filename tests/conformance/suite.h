@@ -8,6 +8,7 @@
 #include <initializer_list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <string>
@@ -127,7 +128,7 @@ class Test {
   void Row(const std::string& row, const std::string& wanted, const Outcome& got) {
     Row(row, wanted, Text(got));
   }
-  // What a case needs to go on. What does not hold is a failure.
+  // What a case needs to go on. What does not hold is a failure, unless the server is known for it: "not to be had".
   bool Need(const std::string& what, bool holds);
 
   const Serving& serving() const { return serving_; }
@@ -205,6 +206,7 @@ struct Case {
   Over over = Over::kBoth;
   bool before_mount = false;  // The connection is not mounted yet, and there is no directory of the case's own.
   bool own_connection = false;
+  Mid needs = Mid::kMount;  // It is left out on servers that do not announce this.
 
   bool RunsOn(const Serving& serving) const;
 };
@@ -218,8 +220,9 @@ class Session {
   Session(Fd socket, std::string directory, const Serving& serving, const Expectations& expectations)
       : peer_(std::move(socket)), directory_(std::move(directory)), serving_(serving), expectations_(expectations) {}
 
-  // Runs one case over the socket or over a channel, and gives what failed.
-  std::vector<Failure> Run(const Case& test_case, bool over_channel);
+  // Runs one case over the socket or over a channel, and gives what failed; nothing if the server does not announce
+  // what the case needs.
+  std::optional<std::vector<Failure>> Run(const Case& test_case, bool over_channel);
   Peer& peer() { return peer_; }
 
  private:
@@ -246,6 +249,7 @@ void AddSocketFileCases(std::vector<Case>& cases);
 void AddReadOnlyCases(std::vector<Case>& cases);
 void AddChannelCases(std::vector<Case>& cases);
 void AddDeletedCases(std::vector<Case>& cases);
+void AddExtensionCases(std::vector<Case>& cases);
 
 }  // namespace lisafs::conformance
 
