@@ -12,7 +12,8 @@
 // any. A program's main calls these in the order below, as root and while it has one thread, and then installs its
 // seccomp filter (seccomp/) before it reads the first byte from anybody it does not trust:
 //
-//   CloseOtherDescriptors → EnterNamespaces → OpenProcSelfFd → EmptyRoot → DropPrivileges → SeccompPolicy::Install
+//   CloseOtherDescriptors → EnterNamespaces → OpenProcSelfFd → EmptyRoot → DropPrivileges → RestrictFileAccess
+//   → SeccompPolicy::Install
 //
 // Whatever the program needs from the file system (host directories, /dev/fuse) it opens, or inherits, before
 // EmptyRoot.
@@ -37,7 +38,10 @@ StepResult<void> CloseOtherDescriptors(std::span<const int> keep);
 // whose caller stays therefore gets handlers for SIGTERM, SIGINT and SIGHUP that exit with 128 + signal, at any moment:
 // the program has nothing to tidy up that the kernel does not. One that was handed over ignores them: it may be in a
 // container's cgroup, where engines signal every process, and ends when its work does.
-StepResult<void> EnterNamespaces(int ready_fd);
+//
+// The new pid namespace has numbers for at least `max_threads` threads, and for some hundreds at most beyond that: root
+// is under no other limit of threads that belongs to a process. Linux before 6.14 has no such limit; 0: none is set.
+StepResult<void> EnterNamespaces(int ready_fd, int max_threads = 0);
 
 // Opens a directory descriptor on this process's own /proc/self/fd, as a mount of its own: ".." leads nowhere. To be
 // called after EnterNamespaces and before EmptyRoot. openat(it, "N", flags) without O_NOFOLLOW reopens descriptor N's
@@ -52,10 +56,27 @@ struct Privileges {
   std::vector<int> capabilities;  // CAP_*: permitted and effective become exactly these; bounding, inheritable and
                                   // ambient become empty. One that the process does not have is an error (EPERM).
   uint64_t max_open_files = 0;    // RLIMIT_NOFILE, soft and hard, cut to the hard limit; 0: the hard limit.
+  uint64_t max_memory = 0;        // RLIMIT_DATA in bytes, likewise. What is mapped shared does not count.
 };
-// umask 0, rlimits (no core), no supplementary groups, capabilities, not dumpable, no_new_privs. The user stays root,
-// which means no more than owning root's files: securebits keep it from getting capabilities back by exec.
+// umask 0, rlimits (no core), no supplementary groups, an empty session keyring, capabilities, not dumpable,
+// no_new_privs. The user stays root, which means no more than owning root's files: securebits keep it from getting
+// capabilities back by exec.
 StepResult<void> DropPrivileges(const Privileges& privileges);
+
+// A directory with all that is below it, or a single file; may be O_PATH, and of a detached tree.
+struct FileAccess {
+  int tree;
+  bool read_only = false;
+};
+// From now on the calling thread, and those that it starts, open, make, remove and move files below these trees alone,
+// and there nothing is executed; TCP, abstract sockets and signals reach nothing outside. Landlock: what has been
+// opened before stays open, and attributes can be changed wherever a descriptor is had. What other mounts of the same
+// directory show is below it too. Does nothing where the kernel has no Landlock, or not its second version
+// (Linux 5.19). Needs no_new_privs; no mount can be made or changed after it.
+StepResult<void> RestrictFileAccess(std::span<const FileAccess> trees);
+
+// The version of the kernel's Landlock; negative if it has none.
+int LandlockVersion();
 
 }  // namespace lisafs
 

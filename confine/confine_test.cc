@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
@@ -11,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,7 +21,9 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <system_error>
 #include <thread>
+#include <vector>
 
 #include "confine/confine_testing.h"
 
@@ -46,15 +50,19 @@ std::set<std::string> List(const std::string& path) {
   return names;
 }
 
+constexpr int kMaxThreads = 20;
+constexpr uint64_t kMaxMemory = uint64_t{1} << 30;
+
 // The recipe, as a program's main would follow it.
 Fd ConfineFully(int ready_fd, const std::vector<int>& keep = {}) {
   std::vector<int> kept = keep;
   if (ready_fd >= 0) kept.push_back(ready_fd);
   OrExit(CloseOtherDescriptors(kept));
-  OrExit(EnterNamespaces(ready_fd));
+  OrExit(EnterNamespaces(ready_fd, kMaxThreads));
   Fd proc_self_fd = OrExit(OpenProcSelfFd());
   OrExit(EmptyRoot());
-  OrExit(DropPrivileges({.capabilities = {CAP_CHOWN, CAP_DAC_OVERRIDE}, .max_open_files = 100}));
+  OrExit(
+      DropPrivileges({.capabilities = {CAP_CHOWN, CAP_DAC_OVERRIDE}, .max_open_files = 100, .max_memory = kMaxMemory}));
   return proc_self_fd;
 }
 
@@ -142,9 +150,46 @@ TEST_F(ConfineTest, LimitsAreSet) {
     } else if (line.starts_with("Max core file size")) {
       EXPECT_EQ(soft + "/" + hard, "0/0");
       ++seen;
+    } else if (line.starts_with("Max data size")) {
+#ifndef __SANITIZE_ADDRESS__
+      EXPECT_EQ(soft + "/" + hard, std::to_string(kMaxMemory) + "/" + std::to_string(kMaxMemory));
+#endif
+      ++seen;
     }
   }
-  EXPECT_EQ(seen, 2);
+  EXPECT_EQ(seen, 3);
+}
+
+TEST_F(ConfineTest, ThreadsAreLimited) {
+  auto highest_pid = [] { return atoi(ReadFile("/proc/sys/kernel/pid_max").c_str()); };
+  const int outside = highest_pid();
+  Pipe counted;
+  StartConfined(
+      [&](const Fd&) {
+        std::vector<std::thread> threads;
+        try {
+          for (int i = 0; i < 1000; ++i) threads.emplace_back([] { pause(); });
+        } catch (const std::system_error&) {
+        }
+        dprintf(counted.write_end.get(), "%zu", threads.size());
+        for (std::thread& thread : threads) thread.detach();
+      },
+      {counted.write_end.get()});
+  counted.write_end.reset();
+  char text[16] = {};
+  ASSERT_GT(read(counted.read_end.get(), text, sizeof text - 1), 0);
+  const int threads = atoi(text);
+  EXPECT_EQ(highest_pid(), outside) << "that is everybody's";
+  if (threads == 1000) GTEST_SKIP() << "this kernel's pid namespaces have no limit of their own: Linux 6.14";
+  EXPECT_GE(threads, kMaxThreads);
+  EXPECT_LT(threads, kMaxThreads + 302);
+}
+
+TEST_F(ConfineTest, TheSessionKeyringIsItsOwn) {
+  auto session = [] { return syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 1); };
+  const long outside = session();
+  if (outside < 0) GTEST_SKIP() << "no keyrings here: " << Errno::Last().ToString();
+  StartConfined([&](const Fd&) { INSIDE(session() > 0 && session() != outside); });
 }
 
 TEST_F(ConfineTest, NamespacesAreItsOwn) {

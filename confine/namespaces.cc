@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -58,6 +59,24 @@ pid_t ForkInto(uint64_t flags) {
   return static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof args));
 }
 
+constexpr char kHighestPid[] = "/proc/sys/kernel/pid_max";
+// Once the numbers have gone round, those below this are not given out again (RESERVED_PIDS).
+constexpr int kLowestPid = 301;
+
+// Gives the new namespace numbers for so many threads. `outside` is the file as the old namespace has it, open.
+StepResult<void> LimitPids(const Fd& outside, int max_threads) {
+  Fd own(open(kHighestPid, O_WRONLY | O_CLOEXEC));
+  struct stat own_stat, outside_stat;
+  // Where /proc/sys is not to be written there is no limit.
+  if (!own || !outside || fstat(own.get(), &own_stat) != 0 || fstat(outside.get(), &outside_stat) != 0) return {};
+  // Before Linux 6.14 there is one number for the whole machine.
+  if (own_stat.st_dev == outside_stat.st_dev && own_stat.st_ino == outside_stat.st_ino) return {};
+  char text[16];
+  int length = snprintf(text, sizeof text, "%d", kLowestPid + max_threads);
+  if (write(own.get(), text, length) != length) return FailStepWithErrno(kHighestPid);
+  return {};
+}
+
 // The calling process when it stays: exits as the child does. It lets go of every descriptor but `alive`, by which
 // the child knows that it lives: whoever is at the other end of one must see when the child closes it.
 [[noreturn]] void Supervise(pid_t child, const sigset_t& original_mask, const Fd& alive) {
@@ -100,8 +119,9 @@ StepResult<void> DieWithParent(Fd parent_alive) {
 
 }  // namespace
 
-StepResult<void> EnterNamespaces(int ready_fd) {
+StepResult<void> EnterNamespaces(int ready_fd, int max_threads) {
   const bool hand_over = ready_fd >= 0;
+  Fd outside_pids(max_threads > 0 ? open(kHighestPid, O_RDONLY | O_CLOEXEC) : -1);
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) < 0) return FailStepWithErrno("pipe2");
   Fd child_end(ends[0]);
@@ -130,6 +150,9 @@ StepResult<void> EnterNamespaces(int ready_fd) {
   parent_end.reset();
   HandleStopSignals(hand_over ? SIG_IGN : ExitOnSignal);
   sigprocmask(SIG_UNBLOCK, &stop_signals, nullptr);
+  if (max_threads > 0) {
+    if (auto limited = LimitPids(outside_pids, max_threads); !limited) return limited;
+  }
   return hand_over ? AwaitRelease(std::move(child_end)) : DieWithParent(std::move(child_end));
 }
 

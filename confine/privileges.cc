@@ -1,5 +1,7 @@
+#include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <linux/securebits.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -14,15 +16,34 @@
 namespace lisafs {
 namespace {
 
-StepResult<void> SetLimits(uint64_t max_open_files) {
-  rlimit files;
-  if (getrlimit(RLIMIT_NOFILE, &files) < 0) return FailStepWithErrno("getrlimit RLIMIT_NOFILE");
-  if (max_open_files != 0) files.rlim_max = std::min<rlim_t>(max_open_files, files.rlim_max);
-  files.rlim_cur = files.rlim_max;
-  if (setrlimit(RLIMIT_NOFILE, &files) < 0) return FailStepWithErrno("setrlimit RLIMIT_NOFILE");
+// Soft and hard become `value`, or the hard limit where that is lower or `value` is 0.
+template <typename Resource>
+StepResult<void> Lower(Resource resource, uint64_t value, const char* what) {
+  rlimit limit;
+  if (getrlimit(resource, &limit) < 0) return FailStepWithErrno(what);
+  if (value != 0) limit.rlim_max = std::min<rlim_t>(value, limit.rlim_max);
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(resource, &limit) < 0) return FailStepWithErrno(what);
+  return {};
+}
 
-  rlimit core = {0, 0};
-  if (setrlimit(RLIMIT_CORE, &core) < 0) return FailStepWithErrno("setrlimit RLIMIT_CORE");
+StepResult<void> SetLimits(const Privileges& privileges) {
+  if (auto set = Lower(RLIMIT_NOFILE, privileges.max_open_files, "setrlimit RLIMIT_NOFILE"); !set) return set;
+#ifndef __SANITIZE_ADDRESS__
+  // The sanitizer's shadow counts, and is larger than any limit.
+  if (auto set = Lower(RLIMIT_DATA, privileges.max_memory, "setrlimit RLIMIT_DATA"); !set) return set;
+#endif
+  rlimit none = {0, 0};
+  if (setrlimit(RLIMIT_CORE, &none) < 0) return FailStepWithErrno("setrlimit RLIMIT_CORE");
+  return {};
+}
+
+// What the starter's session keyring holds is not this process's to use.
+StepResult<void> LeaveKeyring() {
+  // Some kernels have none, and engines in which lisafsd may run forbid it: then there is nothing in it either.
+  if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) < 0 && errno != ENOSYS && errno != EPERM) {
+    return FailStepWithErrno("keyctl KEYCTL_JOIN_SESSION_KEYRING");
+  }
   return {};
 }
 
@@ -50,8 +71,9 @@ StepResult<void> KeepOnly(const std::vector<int>& capabilities) {
 
 StepResult<void> DropPrivileges(const Privileges& privileges) {
   umask(0);
-  if (auto set = SetLimits(privileges.max_open_files); !set) return set;
+  if (auto set = SetLimits(privileges); !set) return set;
   if (setgroups(0, nullptr) < 0) return FailStepWithErrno("setgroups");
+  if (auto left = LeaveKeyring(); !left) return left;
 
   // The bounding set and the securebits need CAP_SETPCAP, so the capabilities go last.
   if (auto emptied = EmptyBoundingSet(); !emptied) return emptied;

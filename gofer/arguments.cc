@@ -122,6 +122,8 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
   app.add_option("--ready-fd", ready_fd, "go on as a child of the starter; say its pid and \"ready\" here")
       ->type_name("FD");
   app.add_option("--lifeline-fd", lifeline_fd, "keep this open, untouched, until the end")->type_name("FD");
+  app.add_flag("--name-violations", arguments.name_violations,
+               "say which system call it was if the process is killed for one that its policy does not allow");
   app.footer(
       "A mount's OPTIONs:\n"
       "  ro          refuse every change\n"

@@ -24,6 +24,7 @@ struct GoferArguments {
   int counters_fd = -1;
   int ready_fd = -1;
   int lifeline_fd = -1;
+  bool name_violations = false;  // OnViolation::kNameAndKill.
   // --help or --version was asked for: this text is to be printed, and that is all.
   std::string only_print;
 };

@@ -43,6 +43,14 @@ constexpr SpinPolicy kSpin = {.microseconds = 100};
 constexpr int64_t kOwnFds = 32;
 constexpr int64_t kFdsPerConnection = 32;
 
+// Threads: a connection's lanes, each with one more while it connects a socket as somebody else; and some.
+constexpr int kOwnThreads = 16;
+constexpr int kThreadsPerConnection = 2 * kMaxLanes + 2;
+// Bytes of memory of its own: stacks are a thread's largest, names and nodes a descriptor's.
+constexpr uint64_t kOwnMemory = uint64_t{512} << 20;
+constexpr uint64_t kMemoryPerConnection = uint64_t{128} << 20;
+constexpr uint64_t kMemoryPerFd = 4096;
+
 struct Served {
   GoferArguments::Mount arguments;
   Fd connection;
@@ -126,10 +134,26 @@ bool AllReadOnly(const std::vector<Served>& all) {
 }
 
 std::vector<int> NeededCapabilities(const std::vector<Served>& all) {
-  std::vector<int> needed = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID};
+  const bool connects = Any(all, &GoferArguments::Mount::uds_open);
+  std::vector<int> needed = {CAP_DAC_READ_SEARCH};
+  if (!AllReadOnly(all)) needed.insert(needed.end(), {CAP_CHOWN, CAP_FOWNER, CAP_FSETID});
+  // To connect to a socket takes the right to write to it.
+  if (!AllReadOnly(all) || connects) needed.push_back(CAP_DAC_OVERRIDE);
   // ConnectWithCreds.
-  if (Any(all, &GoferArguments::Mount::uds_open)) needed.insert(needed.end(), {CAP_SETUID, CAP_SETGID});
+  if (connects) needed.insert(needed.end(), {CAP_SETUID, CAP_SETGID});
   return needed;
+}
+
+uint64_t MaxMemory(size_t mounts) {
+  rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) DieErrno("the limit of open files");
+  return kOwnMemory + mounts * kMemoryPerConnection + files.rlim_max * kMemoryPerFd;
+}
+
+std::vector<FileAccess> ServedTrees(const std::vector<Served>& all) {
+  std::vector<FileAccess> trees;
+  for (const Served& served : all) trees.push_back({served.tree.get(), served.arguments.read_only});
+  return trees;
 }
 
 void SayReady(int fd) {
@@ -189,17 +213,18 @@ int Main(int argc, char** argv) {
 
   OrDie(CloseOtherDescriptors(InheritedFds(mounts, arguments)));
   const Fd lifeline(arguments.lifeline_fd);
-  OrDie(EnterNamespaces(arguments.ready_fd));
+  OrDie(EnterNamespaces(arguments.ready_fd, kOwnThreads + kThreadsPerConnection * static_cast<int>(mounts.size())));
   Fd proc_self_fd = OrDie(OpenProcSelfFd());
   OrDie(EmptyRoot());
   SelfFds self = OrDie(SelfFds::Make(std::move(proc_self_fd)));
-  OrDie(DropPrivileges({.capabilities = NeededCapabilities(mounts)}));
+  OrDie(DropPrivileges({.capabilities = NeededCapabilities(mounts), .max_memory = MaxMemory(mounts.size())}));
+  OrDie(RestrictFileAccess(ServedTrees(mounts)));
   std::vector<int64_t> max_fds = DivideFds(mounts);
   OrDie(GoferPolicy({.proc_self_fd = self.fd(),
                      .read_only = AllReadOnly(mounts),
                      .open_sockets = Any(mounts, &GoferArguments::Mount::uds_open),
                      .create_sockets = Any(mounts, &GoferArguments::Mount::uds_create)})
-            .Install());
+            .Install(arguments.name_violations ? OnViolation::kNameAndKill : OnViolation::kKill));
 
   SayReady(arguments.ready_fd);
   ServeAll(std::move(mounts), max_fds, self, counters);

@@ -166,6 +166,12 @@ Result<ChannelResp> Connection::MakeChannel(Call& call) {
   Fd theirs(pair[1]);
   Fd memory(fcntl(windows_->fd(), F_DUPFD_CLOEXEC, 0));
   if (!memory || fcntl(theirs.get(), F_SETFL, O_NONBLOCK) != 0) return FailWithErrno();
+  // Descriptors on their way count against everybody of this user: the client can send none, and there are few to it
+  // that it has not taken. A buffer of the least size holds several.
+  const int least = 1;
+  if (shutdown(mine.get(), SHUT_RD) != 0 || setsockopt(mine.get(), SOL_SOCKET, SO_SNDBUF, &least, sizeof least) != 0) {
+    return FailWithErrno();
+  }
   LISAFS_ASSIGN_OR_RETURN(auto channel, Channel::Create(Channel::Side::kServer, windows_->fd(), window.offset,
                                                         window.length, std::move(mine), options_.spin));
 

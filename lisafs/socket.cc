@@ -86,12 +86,18 @@ Status SocketLane::Send(Mid mid, size_t size, Donations* donated) {
   }
 
   Status status;
-  while (data.iov_len > 0) {
-    ssize_t sent = sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
+  // A peer that reads no responses is sent no more of them until it has read most, lest it has very many descriptors on
+  // their way: of these the kernel lets all processes of a user have only so many.
+  if (message.msg_controllen > 0) status = WaitFor(POLLOUT);
+  while (status && data.iov_len > 0) {
+    ssize_t sent = message.msg_controllen > 0 ? sendmsg(socket_.get(), &message, MSG_NOSIGNAL)
+                                              : send(socket_.get(), data.iov_base, data.iov_len, MSG_NOSIGNAL);
     if (sent >= 0) {
       data.iov_base = static_cast<char*>(data.iov_base) + sent;
       data.iov_len -= static_cast<size_t>(sent);
-      message.msg_control = nullptr;
+      message.msg_controllen = 0;
+    } else if (errno == ETOOMANYREFS) {
+      // That many have others on their way. The message is worth something without.
       message.msg_controllen = 0;
     } else if (errno == EAGAIN) {
       if (status = WaitFor(POLLOUT); !status) break;

@@ -54,7 +54,8 @@ class SocketLane {
   std::span<std::byte> payload() { return {buffer_.get() + kHeaderSize, max_message_}; }
 
   // Sends the first `size` bytes of payload() as message `mid`, with `donated` (may be null) riding on its first byte
-  // and closed here afterwards, also on failure.
+  // and closed here afterwards, also on failure. Where the kernel lets this user send no more descriptors for now, the
+  // message goes without.
   Status Send(Mid mid, size_t size, Donations* donated);
 
   struct Incoming {

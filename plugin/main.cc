@@ -26,6 +26,10 @@ namespace {
 // woken.
 constexpr SpinPolicy kSpin{.microseconds = 20};
 
+// The workers of a mount, and some.
+constexpr int kOwnThreads = 16;
+constexpr int kThreadsPerMount = 32;
+
 struct MountArgument {
   Fd fuse;
   Fd connection;
@@ -35,6 +39,7 @@ struct MountArgument {
 struct Arguments {
   std::vector<MountArgument> mounts;
   Fd ready;
+  bool name_violations = false;  // OnViolation::kNameAndKill.
 };
 
 [[noreturn]] void DieOfUsage(std::string_view what, std::string_view why) {
@@ -77,11 +82,14 @@ Arguments ParseArguments(int argc, char** argv) {
   CLI::App app("Serves FUSE file systems of a sandbox from its lisafs-gofer. Started by lisafsd.", "lisafs-plugin");
   std::vector<std::string> mounts;
   std::string ready;
+  bool name_violations = false;
   app.add_option(
          "--mount", mounts,
          "FUSE:CONN[:ro]: a /dev/fuse descriptor whose file system has been made, and the connection that serves it")
       ->required();
   app.add_option("--ready-fd", ready, "Descriptor to write the process's pid and \"ready\" to")->type_name("FD");
+  app.add_flag("--name-violations", name_violations,
+               "Say which system call it was if the process is killed for one that its policy does not allow");
   app.set_version_flag("--version", "lisafs-plugin " + std::string(kVersion));
   try {
     app.parse(argc, argv);
@@ -91,6 +99,7 @@ Arguments ParseArguments(int argc, char** argv) {
     DieOfUsage("arguments", error.what());
   }
   Arguments arguments;
+  arguments.name_violations = name_violations;
   for (const std::string& mount : mounts) arguments.mounts.push_back(ParseMount(mount));
   if (!ready.empty()) arguments.ready = Inherited(ready, "--ready-fd");
   return arguments;
@@ -110,10 +119,12 @@ void Confine(const Arguments& arguments) {
   if (arguments.ready) keep.push_back(arguments.ready.get());
 
   OrDie(CloseOtherDescriptors(keep));
-  OrDie(EnterNamespaces(arguments.ready.get()));
+  OrDie(EnterNamespaces(arguments.ready.get(),
+                        kOwnThreads + kThreadsPerMount * static_cast<int>(arguments.mounts.size())));
   OrDie(EmptyRoot());
   OrDie(DropPrivileges({}));
-  OrDie(PluginPolicy().Install());
+  OrDie(RestrictFileAccess({}));
+  OrDie(PluginPolicy().Install(arguments.name_violations ? OnViolation::kNameAndKill : OnViolation::kKill));
 }
 
 void SayReady(Fd ready) {

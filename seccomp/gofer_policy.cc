@@ -2,7 +2,10 @@
 
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <stdio.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "seccomp/runtime_rules.h"
 
@@ -18,12 +21,19 @@ constexpr uint32_t kAllocateModes = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE |
                                     FALLOC_FL_ZERO_RANGE | FALLOC_FL_INSERT_RANGE;
 
 void AllowConnections(SeccompPolicy& policy) {
-  policy.Allow(SCMP_SYS(memfd_create), "Channel: the file of the windows")
+  policy
+      .Allow(SCMP_SYS(memfd_create), "Channel: the file of the windows",
+             {ArgIs(1, MFD_CLOEXEC | MFD_ALLOW_SEALING, "MFD_CLOEXEC|MFD_ALLOW_SEALING")})
       .Allow(SCMP_SYS(pwrite64), "Channel: the size of that file; PWrite")
+      .Allow(SCMP_SYS(sendmsg), "responses with descriptors")
+      .Allow(SCMP_SYS(setsockopt), "Channel: few descriptors are on their way to a client",
+             {ArgIs(1, SOL_SOCKET, "SOL_SOCKET"), ArgIs(2, SO_SNDBUF, "SO_SNDBUF")})
       .Allow(SCMP_SYS(fcntl), "Channel, donated files: a descriptor to give away",
              {ArgIs(1, F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC")})
-      .Allow(SCMP_SYS(fcntl), "Channel: the socket for descriptors does not block", {ArgIs(1, F_SETFL, "F_SETFL")})
-      .Allow(SCMP_SYS(fcntl), "Channel: neither side can shrink the windows", {ArgIs(1, F_ADD_SEALS, "F_ADD_SEALS")})
+      .Allow(SCMP_SYS(fcntl), "Channel: the socket for descriptors does not block",
+             {ArgIs(1, F_SETFL, "F_SETFL"), ArgIs(2, O_NONBLOCK, "O_NONBLOCK")})
+      .Allow(SCMP_SYS(fcntl), "Channel: neither side can shrink the windows",
+             {ArgIs(1, F_ADD_SEALS, "F_ADD_SEALS"), ArgIs(2, F_SEAL_SHRINK | F_SEAL_SEAL, "F_SEAL_SHRINK|F_SEAL_SEAL")})
       .Allow(SCMP_SYS(socketpair), "Channel: the socket for descriptors",
              {ArgIs(0, AF_UNIX, "AF_UNIX"), ArgIs(1, SOCK_SEQPACKET | SOCK_CLOEXEC, "SOCK_SEQPACKET|SOCK_CLOEXEC"),
               ArgIs(2, 0, "protocol 0")});
@@ -41,7 +51,14 @@ void AllowReading(SeccompPolicy& policy, const GoferPolicyOptions& options) {
     policy.Allow(SCMP_SYS(openat), "walking, creating", {ArgIsDescriptor(0), ArgHas(2, O_NOFOLLOW, "O_NOFOLLOW")});
     policy.Allow(SCMP_SYS(openat), "reopening", {in_proc_self_fd, ArgLacks(2, kCreating, "O_CREAT")});
   }
-  policy.Allow(SCMP_SYS(statx), "FStat and every answer with an inode", {ArgIsDescriptor(0)})
+  constexpr int kOfDescriptor = AT_EMPTY_PATH | AT_NO_AUTOMOUNT;
+  constexpr int kOfName = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+  policy
+      .Allow(SCMP_SYS(statx), "FStat and every answer with an inode",
+             {ArgIsDescriptor(0), ArgIs(2, kOfDescriptor, "AT_EMPTY_PATH|AT_NO_AUTOMOUNT")})
+      .Allow(SCMP_SYS(statx), "WalkStat, ListStat",
+             {ArgIsDescriptor(0), ArgMasked(2, ~uint32_t{AT_STATX_DONT_SYNC}, kOfName,
+                                            "AT_SYMLINK_NOFOLLOW|AT_NO_AUTOMOUNT, and AT_STATX_DONT_SYNC or not")})
       .Allow(SCMP_SYS(fstatfs), "FStatFS")
       .Allow(SCMP_SYS(readlinkat), "ReadLinkAt", {ArgIsDescriptor(0)})
       .Allow(SCMP_SYS(getdents64), "Getdents64, ListStat")
@@ -54,22 +71,39 @@ void AllowReading(SeccompPolicy& policy, const GoferPolicyOptions& options) {
       .Allow(SCMP_SYS(listxattr), "FListXattr: \"N\" in /proc/self/fd");
 }
 
+// Of what mknod(2) makes, everything but devices: an overlay's whiteout is a device in name only.
+void AllowMakingNodes(SeccompPolicy& policy) {
+  constexpr struct {
+    mode_t type;
+    const char* text;
+  } kTypes[] = {{S_IFREG, "S_IFREG"}, {S_IFIFO, "S_IFIFO"}, {S_IFSOCK, "S_IFSOCK"}};
+  for (const auto& [type, text] : kTypes) {
+    policy.Allow(SCMP_SYS(mknodat), "MknodAt, MakeNodeAt", {ArgIsDescriptor(0), ArgMasked(2, S_IFMT, type, text)});
+  }
+  policy.Allow(SCMP_SYS(mknodat), "MknodAt: a whiteout",
+               {ArgIsDescriptor(0), ArgMasked(2, S_IFMT, S_IFCHR, "S_IFCHR"), ArgIs(3, 0, "device 0")});
+}
+
 void AllowChanging(SeccompPolicy& policy, const GoferPolicyOptions& options) {
   const ArgCondition in_proc_self_fd = ArgIs(0, options.proc_self_fd, "/proc/self/fd");
+  AllowMakingNodes(policy);
   policy.Allow(SCMP_SYS(ftruncate), "SetStat")
-      .Allow(SCMP_SYS(copy_file_range), "CopyFileRange")
+      .Allow(SCMP_SYS(copy_file_range), "CopyFileRange", {ArgIs(5, 0, "no flags")})
       .Allow(SCMP_SYS(fallocate), "FAllocate", {ArgLacks(1, ~kAllocateModes, "unknown mode")})
       .Allow(SCMP_SYS(fchmodat), "SetStat, before Linux 6.6", {in_proc_self_fd})
-      .Allow(__NR_fchmodat2, "SetStat", {ArgIsDescriptor(0)})
-      .Allow(SCMP_SYS(fchownat), "SetStat, the owner of what is created", {ArgIsDescriptor(0)})
-      .Allow(SCMP_SYS(utimensat), "SetStat", {ArgIsDescriptor(0)})
+      .Allow(__NR_fchmodat2, "SetStat", {ArgIsDescriptor(0), ArgIs(3, AT_EMPTY_PATH, "AT_EMPTY_PATH")})
+      .Allow(SCMP_SYS(fchownat), "SetStat, the owner of what is created",
+             {ArgIsDescriptor(0), ArgIs(4, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, "AT_EMPTY_PATH|AT_SYMLINK_NOFOLLOW")})
+      .Allow(SCMP_SYS(utimensat), "SetStat", {ArgIsDescriptor(0), ArgIs(3, AT_EMPTY_PATH, "AT_EMPTY_PATH")})
       .Allow(SCMP_SYS(mkdirat), "MkdirAt", {ArgIsDescriptor(0)})
-      .Allow(SCMP_SYS(mknodat), "MknodAt", {ArgIsDescriptor(0)})
       .Allow(SCMP_SYS(symlinkat), "SymlinkAt", {ArgIsDescriptor(1)})
       .Allow(SCMP_SYS(linkat), "LinkAt: the very file a descriptor is on",
              {in_proc_self_fd, ArgIsDescriptor(2), ArgIs(4, AT_SYMLINK_FOLLOW, "AT_SYMLINK_FOLLOW")})
       .Allow(SCMP_SYS(unlinkat), "UnlinkAt, undoing a creation", {ArgIsDescriptor(0)})
-      .Allow(SCMP_SYS(renameat2), "RenameAt, RenameAt2", {ArgIsDescriptor(0), ArgIsDescriptor(2)})
+      .Allow(
+          SCMP_SYS(renameat2), "RenameAt, RenameAt2",
+          {ArgIsDescriptor(0), ArgIsDescriptor(2),
+           ArgLacks(4, ~uint32_t{RENAME_NOREPLACE | RENAME_EXCHANGE}, "flags but RENAME_NOREPLACE, RENAME_EXCHANGE")})
       .Allow(SCMP_SYS(setxattr), "FSetXattr: \"N\" in /proc/self/fd")
       .Allow(SCMP_SYS(removexattr), "FRemoveXattr: \"N\" in /proc/self/fd");
 }

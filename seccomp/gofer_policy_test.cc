@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -68,7 +70,18 @@ const Case kCases[] = {
     {"statx", kAlways,
      [](const Held& h) {
        struct statx out;
-       statx(h.fd(), "", AT_EMPTY_PATH, STATX_ALL, &out);
+       statx(h.fd(), "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_ALL, &out);
+     }},
+    {"statx of a name", kAlways,
+     [](const Held& h) {
+       struct statx out;
+       statx(h.dir(), kNone, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_ALL, &out);
+       statx(h.dir(), kNone, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_ALL, &out);
+     }},
+    {"statx through a link", kNever,
+     [](const Held& h) {
+       struct statx out;
+       statx(h.dir(), kNone, AT_NO_AUTOMOUNT, STATX_ALL, &out);
      }},
     {"statx by path", kNever,
      [](const Held&) {
@@ -109,6 +122,10 @@ const Case kCases[] = {
      [](const Held& h) {
        if (copy_file_range(h.fd(), nullptr, h.fd(), nullptr, 1, 0) < 0) return;
      }},
+    {"copy_file_range with flags", kNever,
+     [](const Held& h) {
+       if (copy_file_range(h.fd(), nullptr, h.fd(), nullptr, 1, 1) < 0) return;
+     }},
     {"file without a name", kReadWrite,
      [](const Held& h) { Fd(openat(h.dir(), ".", O_TMPFILE | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600)); }},
     {"fsync", kAlways, [](const Held& h) { fsync(h.fd()); }},
@@ -124,9 +141,14 @@ const Case kCases[] = {
     {"fchmodat", kReadWrite, [](const Held& h) { syscall(SYS_fchmodat, h.proc(), h.name().c_str(), 0600); }},
     {"fchmodat elsewhere", kNever, [](const Held& h) { syscall(SYS_fchmodat, h.dir(), kNone, 0600); }},
     {"fchmodat2", kReadWrite, [](const Held& h) { syscall(__NR_fchmodat2, h.fd(), "", 0600, AT_EMPTY_PATH); }},
+    {"fchmodat2 of a name", kNever, [](const Held& h) { syscall(__NR_fchmodat2, h.dir(), kNone, 0600, 0); }},
     {"fchownat", kReadWrite,
      [](const Held& h) {
        if (fchownat(h.fd(), "", -1, -1, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0) return;
+     }},
+    {"chown of a name", kNever,
+     [](const Held& h) {
+       if (fchownat(h.dir(), kNone, -1, -1, AT_SYMLINK_NOFOLLOW) < 0) return;
      }},
     {"chown by path", kNever, [](const Held&) { syscall(SYS_fchownat, AT_FDCWD, "/none", 0, 0, 0); }},
     {"utimensat", kReadWrite,
@@ -135,7 +157,14 @@ const Case kCases[] = {
        syscall(SYS_utimensat, h.fd(), "", times, AT_EMPTY_PATH);
      }},
     {"mkdirat", kReadWrite, [](const Held& h) { mkdirat(h.dir(), kNone, 0700); }},
+    {"times of a name", kNever,
+     [](const Held& h) { syscall(SYS_utimensat, h.dir(), kNone, nullptr, AT_SYMLINK_NOFOLLOW); }},
     {"mknodat", kReadWrite, [](const Held& h) { mknodat(h.dir(), kNone, S_IFREG | 0600, 0); }},
+    {"mknodat of a FIFO", kReadWrite, [](const Held& h) { mknodat(h.dir(), kNone, S_IFIFO | 0600, 0); }},
+    {"mknodat of a socket", kReadWrite, [](const Held& h) { mknodat(h.dir(), kNone, S_IFSOCK | 0600, 0); }},
+    {"mknodat of a whiteout", kReadWrite, [](const Held& h) { mknodat(h.dir(), kNone, S_IFCHR, 0); }},
+    {"mknodat of a character device", kNever, [](const Held& h) { mknodat(h.dir(), kNone, S_IFCHR | 0600, 0x103); }},
+    {"mknodat of a block device", kNever, [](const Held& h) { mknodat(h.dir(), kNone, S_IFBLK | 0600, 0x801); }},
     {"symlinkat", kReadWrite,
      [](const Held& h) {
        if (symlinkat("target", h.dir(), kNone) < 0) return;
@@ -150,6 +179,8 @@ const Case kCases[] = {
      }},
     {"unlinkat", kReadWrite, [](const Held& h) { unlinkat(h.dir(), kNone, 0); }},
     {"renameat2", kReadWrite, [](const Held& h) { renameat2(h.dir(), kNone, h.dir(), kNone, RENAME_NOREPLACE); }},
+    {"renameat2 that leaves a whiteout", kNever,
+     [](const Held& h) { renameat2(h.dir(), kNone, h.dir(), kNone, RENAME_WHITEOUT); }},
     {"rename by path", kNever, [](const Held& h) { renameat2(AT_FDCWD, "/none", h.dir(), kNone, 0); }},
     {"window file", kAlways,
      [](const Held&) {
@@ -157,11 +188,22 @@ const Case kCases[] = {
        if (pwrite(fd, "", 1, 4095) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL) < 0) _exit(1);
        if (mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED) _exit(1);
      }},
+    {"an executable window file", kNever, [](const Held&) { memfd_create("windows", MFD_CLOEXEC); }},
+    {"another seal", kNever, [](const Held& h) { fcntl(h.fd(), F_ADD_SEALS, F_SEAL_WRITE); }},
+    {"signals for input", kNever, [](const Held& h) { fcntl(h.fd(), F_SETFL, O_ASYNC); }},
+    {"an owner for signals", kNever, [](const Held& h) { fcntl(h.fd(), F_SETOWN, 1); }},
     {"descriptor socket", kAlways,
      [](const Held&) {
        int ends[2];
        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) _exit(1);
+       int size = 1;
+       if (setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size) < 0) _exit(1);
        shutdown(ends[0], SHUT_RDWR);
+     }},
+    {"another socket option", kNever,
+     [](const Held& h) {
+       int on = 1;
+       setsockopt(h.fd(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
      }},
     {"another socket pair", kNever,
      [](const Held&) {
@@ -214,6 +256,20 @@ const Case kCases[] = {
     {"bpf", kNever, [](const Held&) { syscall(SYS_bpf, 0, nullptr, 0); }},
     {"ioctl", kNever, [](const Held& h) { syscall(SYS_ioctl, h.fd(), 0, 0); }},
     {"kill another process", kNever, [](const Held&) { syscall(SYS_tgkill, getppid(), getppid(), 0); }},
+    {"a thread's name", kNever, [](const Held&) { prctl(PR_SET_NAME, "name", 0, 0, 0); }},
+    {"limits", kNever, [](const Held&) { syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, nullptr); }},
+    {"keys", kNever, [](const Held&) { syscall(SYS_keyctl, 0, 0, 0, 0, 0); }},
+    {"another process's memory", kNever,
+     [](const Held&) { syscall(SYS_process_vm_readv, 1, nullptr, 0, nullptr, 0, 0); }},
+    {"a process's descriptor", kNever, [](const Held&) { syscall(SYS_pidfd_open, 1, 0); }},
+    {"user faults", kNever, [](const Held&) { syscall(SYS_userfaultfd, 0); }},
+    {"a file's handle", kNever,
+     [](const Held& h) { syscall(SYS_name_to_handle_at, h.dir(), kNone, nullptr, nullptr, 0); }},
+    {"a futex's lock", kNever,
+     [](const Held&) {
+       int word = 0;
+       syscall(SYS_futex, &word, FUTEX_LOCK_PI, 0, nullptr, nullptr, 0);
+     }},
     {"another filter", kNever, [](const Held&) { prctl(PR_SET_SECCOMP, 0, 0, 0, 0); }},
 };
 

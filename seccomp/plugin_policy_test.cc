@@ -39,9 +39,14 @@ const Case kCases[] = {
        msghdr message = {};
        message.msg_iov = &part;
        message.msg_iovlen = 1;
-       if (sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) != 1) _exit(1);
+       if (send(socket, &byte, 1, MSG_NOSIGNAL) != 1) _exit(1);
        if (recvmsg(socket, &message, MSG_DONTWAIT) >= 0 || errno != EAGAIN) _exit(1);
        shutdown(socket, SHUT_RDWR);
+     }},
+    {"messages with descriptors", false,
+     [](int, int socket) {
+       msghdr message = {};
+       sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
      }},
     {"window", true,
      [](int file, int) {

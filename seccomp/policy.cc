@@ -5,6 +5,8 @@
 #include <memory>
 #include <utility>
 
+#include "seccomp/violation.h"
+
 namespace lisafs {
 namespace {
 
@@ -57,8 +59,11 @@ SeccompPolicy& SeccompPolicy::Refuse(int syscall, int error, std::string why, st
   return *this;
 }
 
-StepResult<void> SeccompPolicy::Install() const {
-  std::unique_ptr<void, void (*)(scmp_filter_ctx)> filter(seccomp_init(SCMP_ACT_KILL_PROCESS), seccomp_release);
+StepResult<void> SeccompPolicy::Install(OnViolation on_violation) const {
+  const bool name = on_violation == OnViolation::kNameAndKill;
+  if (name) NameViolations();
+  std::unique_ptr<void, void (*)(scmp_filter_ctx)> filter(seccomp_init(name ? SCMP_ACT_TRAP : SCMP_ACT_KILL_PROCESS),
+                                                          seccomp_release);
   if (!filter) return FailStep("seccomp_init", Errno(ENOMEM));
 
   const std::pair<scmp_filter_attr, uint32_t> attributes[] = {

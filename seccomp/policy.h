@@ -22,7 +22,8 @@
 //       .Refuse(SCMP_SYS(clone3), ENOSYS, "libc then uses clone, whose flags can be checked");
 //   if (auto installed = policy.Install(); !installed) Die(installed.error().what, …);
 //
-// Everything else kills the process, as does a call by another architecture's numbers.
+// Everything else kills the process, as does a call by another architecture's numbers. The kernel's log then has a line
+// of type 1326 with the call's number; OnViolation::kNameAndKill has the process say more.
 
 namespace lisafs {
 
@@ -45,6 +46,14 @@ ArgCondition ArgMasked(unsigned arg, uint32_t mask, uint32_t value, std::string 
 // A descriptor, not AT_FDCWD or another negative number.
 ArgCondition ArgIsDescriptor(unsigned arg);
 
+enum class OnViolation {
+  kKill,
+  // Likewise, but the process first says on stderr which call it was and with which arguments, as far as it can: for
+  // finding mistakes in a policy. The handler that does it is the process's own, and needs write to be
+  // allowed. A process that was taken over may remove it and live on, but the call is not made.
+  kNameAndKill,
+};
+
 class SeccompPolicy {
  public:
   struct Rule {
@@ -62,7 +71,7 @@ class SeccompPolicy {
   const std::vector<Rule>& rules() const { return rules_; }
 
   // Puts the calling process, all its threads, under this policy for good, and sets no_new_privs.
-  StepResult<void> Install() const;
+  StepResult<void> Install(OnViolation on_violation = OnViolation::kKill) const;
 
  private:
   std::vector<Rule> rules_;

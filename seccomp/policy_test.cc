@@ -6,7 +6,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "seccomp/policy_testing.h"
 
@@ -54,6 +59,55 @@ TEST(SeccompPolicy, KillsCallsOfOtherArchitectures) {
             kKilled);
 }
 #endif
+
+// What a child says that breaks its policy, which names violations.
+std::string LastWords(const std::function<void()>& body, std::string& outcome) {
+  int ends[2];
+  if (pipe(ends) < 0) return "no pipe";
+  outcome = OutcomeOf([&] {
+    dup2(ends[1], STDERR_FILENO);
+    SeccompPolicy policy = Minimal();
+    policy.Allow(SYS_futex, "threads").Allow(SYS_madvise, "threads").Allow(SYS_exit, "threads");
+    if (!policy.Install(OnViolation::kNameAndKill)) _exit(99);
+    body();
+  });
+  close(ends[1]);
+  char text[1000];
+  ssize_t n = read(ends[0], text, sizeof text);
+  close(ends[0]);
+  return {text, static_cast<size_t>(std::max<ssize_t>(n, 0))};
+}
+
+TEST(SeccompPolicy, NamesAViolation) {
+  std::string outcome;
+  std::string said = LastWords([] { syscall(SYS_openat, AT_FDCWD, nullptr, O_RDONLY, 0x1234, 0, 7); }, outcome);
+  EXPECT_EQ(outcome, kKilled);
+  EXPECT_EQ(said.find("seccomp: openat (" + std::to_string(SYS_openat) +
+                      ") is not allowed, with 0xffffff9c 0x0 0x0 0x1234 0x0 0x7, at 0x"),
+            0u)
+      << said;
+  EXPECT_EQ(said.find('\n'), said.size() - 1) << "one line: " << said;
+  said = LastWords([] { syscall(100'000); }, outcome);
+  EXPECT_EQ(outcome, kKilled);
+  EXPECT_EQ(said.find("seccomp: system call (100000) is not allowed"), 0u) << said;
+}
+
+TEST(SeccompPolicy, ViolationsOfManyThreadsAtOnceEndTheProcess) {
+  EXPECT_EQ(OutcomeOf([] {
+              std::atomic<bool> go = false;
+              for (int i = 0; i < 4; ++i) {
+                std::thread([&] {
+                  while (!go) continue;
+                  syscall(SYS_getuid);
+                }).detach();
+              }
+              close(STDERR_FILENO);
+              if (!Minimal().Install(OnViolation::kNameAndKill)) _exit(99);
+              go = true;
+              while (true) continue;
+            }),
+            kKilled);
+}
 
 TEST(SeccompPolicy, RefusesWithAnErrno) {
   EXPECT_EQ(OutcomeOf([] {

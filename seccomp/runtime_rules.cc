@@ -5,7 +5,6 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 namespace lisafs {
@@ -33,7 +32,6 @@ void AllowThreads(SeccompPolicy& policy) {
       .Allow(SCMP_SYS(gettid), "locks that know their owner")
       .Allow(SCMP_SYS(sched_yield), "spinning and shutting channels down")
       .Allow(SCMP_SYS(sched_getaffinity), "malloc counts CPUs; so does the decision to spin")
-      .Allow(SCMP_SYS(prctl), "naming threads", {ArgIs(0, PR_SET_NAME, "PR_SET_NAME")})
       .Allow(SCMP_SYS(exit), "the end of a thread")
       .Allow(SCMP_SYS(exit_group), "the end");
 
@@ -76,8 +74,8 @@ void AllowRuntime(SeccompPolicy& policy) {
 }
 
 void AllowTransport(SeccompPolicy& policy) {
-  policy.Allow(SCMP_SYS(sendmsg), "the socket lane; descriptors on a channel")
-      .Allow(SCMP_SYS(recvmsg), "the socket lane; descriptors on a channel")
+  policy.Allow(SCMP_SYS(recvmsg), "the socket lane; descriptors on a channel")
+      .Allow(SCMP_SYS(sendto), "the socket lane")
       .Allow(SCMP_SYS(poll), "waiting for a message")
       .Allow(SCMP_SYS(ppoll), "waiting for a message")
       .Allow(SCMP_SYS(shutdown), "the end of a connection")

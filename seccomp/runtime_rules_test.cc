@@ -41,10 +41,7 @@ TEST_F(RuntimeRulesTest, Threads) {
               std::atomic<int> ran = 0;
               std::vector<std::thread> threads;
               for (int i = 0; i < 8; ++i) {
-                threads.emplace_back([&] {
-                  pthread_setname_np(pthread_self(), "lane");
-                  ++ran;
-                });
+                threads.emplace_back([&] { ++ran; });
               }
               for (std::thread& thread : threads) thread.join();
               if (ran != 8) _exit(1);

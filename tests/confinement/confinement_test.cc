@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "confine/confine.h"
 #include "lisafs/counters.h"
 #include "sandbox/detached_tree.h"
 #include "sandbox/fuse_mount.h"
@@ -49,6 +50,7 @@ Fd Inheritable(int fd) { return Fd(fcntl(fd, F_DUPFD, 100)); }
 struct Program {
   std::string name;
   uint64_t capabilities;
+  std::string options;  // Of its mount.
 };
 void PrintTo(const Program& program, std::ostream* out) { *out << program.name; }
 
@@ -80,8 +82,9 @@ class ConfinementTest : public testing::TestWithParam<Program> {
     ASSERT_EQ(pwrite(counters.get(), &kCountersMagic, sizeof kCountersMagic, offsetof(CountersPage, magic)), 8);
     ASSERT_EQ(pwrite(counters.get(), &kCountersVersion, sizeof kCountersVersion, offsetof(CountersPage, version)), 4);
     counters_ = Inheritable(counters.get());
-    Start("gofer/lisafs-gofer", {"--mount", std::to_string(connection_.get()) + ":" + std::to_string(tree_.get()),
-                                 "--counters", std::to_string(counters_.get())});
+    Start("gofer/lisafs-gofer",
+          {"--mount", std::to_string(connection_.get()) + ":" + std::to_string(tree_.get()) + GetParam().options,
+           "--counters", std::to_string(counters_.get())});
   }
 
   void StartPlugin() {
@@ -104,6 +107,7 @@ class ConfinementTest : public testing::TestWithParam<Program> {
       static const std::set<uint64_t> kReading = {SYS_read,    SYS_readv,         SYS_pread64, SYS_preadv,
                                                   SYS_preadv2, SYS_recvfrom,      SYS_recvmsg, SYS_recvmmsg,
                                                   SYS_splice,  SYS_io_uring_enter};
+      calls_before_.push_back(call.number);
       return kReading.contains(call.number) &&
              watched_.contains(ReadLink(Proc(call.pid, "fd/" + std::to_string(static_cast<int>(call.args[0])))));
     });
@@ -118,6 +122,7 @@ class ConfinementTest : public testing::TestWithParam<Program> {
   std::set<std::string> watched_;
   std::optional<TracedProgram> program_;
   std::optional<SystemCall> first_read_;
+  std::vector<uint64_t> calls_before_;  // That one, by any of the processes.
   pid_t pid_ = 0;
 };
 
@@ -189,8 +194,29 @@ TEST_P(ConfinementTest, HoldsNoDescriptorThatItWasNotGiven) {
   }
 }
 
+// Nothing shows from outside whether a process is under Landlock; confine/file_access_test.cc says what it then may.
+TEST_P(ConfinementTest, IsUnderLandlockWhereThereIsOne) {
+  if (LandlockVersion() < 2) GTEST_SKIP() << "the kernel's Landlock is of version " << LandlockVersion();
+  auto landlock = std::ranges::find(calls_before_, static_cast<uint64_t>(SYS_landlock_restrict_self));
+  ASSERT_NE(landlock, calls_before_.end());
+  EXPECT_NE(std::find(landlock, calls_before_.end(), static_cast<uint64_t>(SYS_seccomp)), calls_before_.end());
+}
+
+TEST_P(ConfinementTest, LimitsAreSet) {
+  const std::string limits = ReadFile(Proc(pid_, "limits")).value_or("");
+  auto line = [&](std::string_view name) {
+    size_t begin = limits.find(name);
+    return begin == std::string::npos ? "" : limits.substr(begin, limits.find('\n', begin) - begin);
+  };
+  EXPECT_TRUE(line("Max core file size").starts_with("Max core file size        0                    0 ")) << limits;
+  // The plugin is limited by its container's cgroup, which lisafs-runtime puts it into.
+  EXPECT_EQ(line("Max data size").find("unlimited") == std::string::npos, GetParam().name == "lisafs-gofer") << limits;
+}
+
 TEST_P(ConfinementTest, DiesOfAnyOtherSystemCall) {
-  std::vector<uint64_t> calls = {SYS_execve, SYS_socket, SYS_openat2, SYS_ptrace, SYS_mount, SYS_setns, SYS_kill};
+  std::vector<uint64_t> calls = {SYS_execve, SYS_socket, SYS_openat2, SYS_ptrace,     SYS_mount,
+                                 SYS_setns,  SYS_kill,   SYS_prctl,   SYS_prlimit64,  SYS_io_uring_setup,
+                                 SYS_bpf,    SYS_ioctl,  SYS_keyctl,  SYS_pidfd_getfd};
   for (uint64_t call : calls) {
     if (!program_) SetUp();  // Each death needs a program of its own.
     ASSERT_TRUE(first_read_);
@@ -204,9 +230,21 @@ TEST_P(ConfinementTest, DiesOfAnyOtherSystemCall) {
 constexpr uint64_t kFileCapabilities =
     Bit(CAP_CHOWN) | Bit(CAP_DAC_OVERRIDE) | Bit(CAP_DAC_READ_SEARCH) | Bit(CAP_FOWNER) | Bit(CAP_FSETID);
 
-INSTANTIATE_TEST_SUITE_P(Programs, ConfinementTest,
-                         testing::Values(Program{"lisafs-gofer", kFileCapabilities}, Program{"lisafs-plugin", 0}),
-                         [](const auto& info) { return info.param.name == "lisafs-gofer" ? "Gofer" : "Plugin"; });
+INSTANTIATE_TEST_SUITE_P(
+    Programs, ConfinementTest,
+    testing::Values(Program{"lisafs-gofer", kFileCapabilities, ""},
+                    Program{"lisafs-gofer", Bit(CAP_DAC_READ_SEARCH), ":ro"},
+                    Program{"lisafs-gofer", kFileCapabilities | Bit(CAP_SETUID) | Bit(CAP_SETGID), ":uds-open"},
+                    Program{"lisafs-gofer",
+                            Bit(CAP_DAC_READ_SEARCH) | Bit(CAP_DAC_OVERRIDE) | Bit(CAP_SETUID) | Bit(CAP_SETGID),
+                            ":ro:uds-open"},
+                    Program{"lisafs-plugin", 0, ""}),
+    [](const auto& info) {
+      std::string name = info.param.name == "lisafs-gofer" ? "Gofer" : "Plugin";
+      if (info.param.options.find("ro") != std::string::npos) name += "ReadOnly";
+      if (info.param.options.find("uds") != std::string::npos) name += "WithSockets";
+      return name;
+    });
 
 }  // namespace
 }  // namespace lisafs::tests
