@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 
 // The control plane's errors: absl::Status with a message that an operator can act on, "what: what in it: why".
@@ -21,7 +22,9 @@ inline absl::Status ErrnoStatus(int error, const std::string& what) { return abs
 // The same error, of `what`.
 inline absl::Status Annotate(const std::string& what, const absl::Status& status) {
   if (status.ok()) return status;
-  return absl::Status(status.code(), absl::StrCat(what, ": ", status.message()));
+  absl::Status annotated(status.code(), absl::StrCat(what, ": ", status.message()));
+  status.ForEachPayload([&](absl::string_view type, const absl::Cord& value) { annotated.SetPayload(type, value); });
+  return annotated;
 }
 
 }  // namespace lisafs

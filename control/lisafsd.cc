@@ -1,35 +1,30 @@
 // The control plane of a host: serves control.proto on a unix socket. docs/architecture.md says what it does; run it
 // with --help for how.
 
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/grpcpp.h>
-#include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/server_posix.h>
+#include <errno.h>
 #include <signal.h>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
-#include <CLI/CLI.hpp>
 #include <exception>
 #include <filesystem>
 
+#include "base/command_line.h"
 #include "base/program.h"
 #include "base/status.h"
+#include "control/config.h"
 #include "control/events.h"
+#include "control/gate.h"
 #include "control/listener.h"
+#include "control/log.h"
 #include "control/registry.h"
+#include "control/server.h"
 #include "control/service.h"
+#include "control/service_manager.h"
 #include "control/state_directory.h"
 
 namespace lisafs {
 namespace {
-
-struct Options {
-  std::string socket = "/run/lisafs/control.sock";
-  std::string state_directory = "/run/lisafs/state";
-  SandboxPrograms programs;
-};
 
 // A program that is installed beside this one.
 std::string Sibling(const std::string& name) {
@@ -37,25 +32,34 @@ std::string Sibling(const std::string& name) {
   return std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / name;
 }
 
-Options ParseOptions(int argc, char** argv) {
-  Options options;
-  options.programs = {.gofer = Sibling("lisafs-gofer"), .plugin = Sibling("lisafs-plugin")};
+// From the configuration file, where the command line does not say otherwise.
+Config ParseOptions(int argc, char** argv) {
+  Config config;
+  config.programs = {.gofer = Sibling("lisafs-gofer"), .plugin = Sibling("lisafs-plugin")};
   CLI::App app("Serves the control plane of this host's sandboxes on a unix socket.", "lisafsd");
   app.set_version_flag("--version", "lisafsd " + std::string(kVersion));
-  app.add_option("--socket", options.socket, "Where to listen")->capture_default_str();
-  app.add_option("--state-dir", options.state_directory, "What the next lisafsd needs, best on a tmpfs")
-      ->capture_default_str();
-  app.add_option("--gofer", options.programs.gofer, "The gofer's program")->capture_default_str();
-  app.add_option("--plugin", options.programs.plugin, "The plugin's program")->capture_default_str();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& success) {
-    exit(app.exit(success));
-  } catch (const CLI::ParseError& error) {
-    PrintError("usage", error.what());
+  std::string file, socket, state_directory, gofer, plugin;
+  app.add_option("--config", file, std::string("The configuration file [") + kDefaultConfigPath + ", if it exists]");
+  app.add_option("--socket", socket, "Where to listen [" + config.socket + "]");
+  app.add_option("--state-dir", state_directory,
+                 "What the next lisafsd needs, best on a tmpfs [" + config.state_directory + "]");
+  app.add_option("--gofer", gofer, "The gofer's program [" + config.programs.gofer + "]");
+  app.add_option("--plugin", plugin, "The plugin's program [" + config.programs.plugin + "]");
+  ParseCommandLineOrExit(app, argc, argv);
+
+  absl::Status read = ReadConfig(file.empty() ? kDefaultConfigPath : file, config);
+  if (!read.ok() && !(file.empty() && absl::IsNotFound(read))) {
+    PrintError("configuration", std::string(read.message()));
     exit(kExitUsage);
   }
-  return options;
+  auto override = [](const std::string& option, std::string& value) {
+    if (!option.empty()) value = option;
+  };
+  override(socket, config.socket);
+  override(state_directory, config.state_directory);
+  override(gofer, config.programs.gofer);
+  override(plugin, config.programs.plugin);
+  return config;
 }
 
 // A sandbox takes three descriptors for as long as it lives, and with many mounts some hundreds while it is made.
@@ -74,51 +78,63 @@ sigset_t StopSignals() {
   return signals;
 }
 
-std::unique_ptr<grpc::Server> StartServer(ControlService& service) {
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  grpc::EnableDefaultHealthCheckService(true);
-  grpc::ServerBuilder builder;
-  builder.RegisterService(&service);
-  return builder.BuildAndStart();
+// Waits for a signal, and meanwhile tells the service manager that the registry answers.
+int AwaitStop(const Registry& registry) {
+  const sigset_t signals = StopSignals();
+  const auto interval = WatchdogInterval();
+  const int64_t microseconds = interval ? interval->count() : 0;
+  const timespec timeout = {.tv_sec = microseconds / 1'000'000, .tv_nsec = microseconds % 1'000'000 * 1000};
+  while (true) {
+    const int signal = sigtimedwait(&signals, nullptr, interval ? &timeout : nullptr);
+    if (signal > 0) return signal;
+    if (errno == EAGAIN && registry.Answers()) NotifyAlive();
+  }
+}
+
+absl::StatusOr<std::unique_ptr<Listener>> Listen(const Config& config, Server& server) {
+  auto accepted = [&server](Fd connection) { server.AddConnection(std::move(connection)); };
+  auto given = TakeActivationSocket();
+  if (!given.ok()) return given.status();
+  if (*given) return Listener::Adopt(*std::move(*given), config.access, accepted);
+  return Listener::Open(config.socket, config.access, accepted);
 }
 
 // Serves until a signal says to stop. Sandboxes go on.
-absl::Status Serve(const Options& options) {
-  auto state = StateDirectory::Open(options.state_directory);
+absl::Status Serve(const Config& config) {
+  auto audit = AuditLog::Open(config.audit_file);
+  if (!audit.ok()) return Annotate("audit log", audit.status());
+  auto state = StateDirectory::Open(config.state_directory);
   if (!state.ok()) return Annotate("state directory", state.status());
   Events events;
-  auto registry = Registry::Open(*std::move(state), options.programs, events);
+  auto registry = Registry::Open(*std::move(state), config.programs, events);
   if (!registry.ok()) return Annotate("state directory", registry.status());
-  ControlService service(**registry, events);
-  std::unique_ptr<grpc::Server> server = StartServer(service);
-  if (server == nullptr) return absl::InternalError("gRPC: the server does not start");
-  auto listener = Listener::Open(
-      options.socket, [&](Fd connection) { grpc::AddInsecureChannelFromFd(server.get(), connection.release()); });
+  Gate gate(config.access, config.limits, *std::move(audit), events);
+  ControlService service(**registry, events, gate);
+  auto server = Server::Start(config, service);
+  if (!server.ok()) return server.status();
+  auto listener = Listen(config, **server);
   if (!listener.ok()) return Annotate("socket", listener.status());
-  spdlog::info("listening on {}", options.socket);
+  spdlog::info("listening on {}", (*listener)->path());
+  NotifyReady("listening on " + (*listener)->path());
 
-  sigset_t signals = StopSignals();
-  int signal;
-  sigwait(&signals, &signal);
+  const int signal = AwaitStop(**registry);
+  NotifyStopping();
   spdlog::info("stopping on signal {}", signal);
   listener->reset();
   service.Stop();
-  constexpr auto kCallPatience = std::chrono::seconds(2);
-  server->Shutdown(std::chrono::system_clock::now() + kCallPatience);
+  (*server)->Stop();
   return absl::OkStatus();
 }
 
 int Main(int argc, char** argv) {
-  Options options = ParseOptions(argc, argv);
-  spdlog::set_default_logger(
-      std::make_shared<spdlog::logger>("lisafsd", std::make_shared<spdlog::sinks::stderr_sink_mt>()));
-  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %n %l: %v");
+  const Config config = ParseOptions(argc, argv);
+  if (absl::Status log = SetUpLog(config); !log.ok()) Die("log", std::string(log.message()));
   // Before there are other threads, which inherit it.
   sigset_t signals = StopSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
   RaiseFileLimit();
-  absl::Status status = Serve(options);
+  absl::Status status = Serve(config);
   if (status.ok()) return kExitSuccess;
   PrintError("cannot serve", std::string(status.message()));
   return kExitFailure;

@@ -1,6 +1,7 @@
 #include "control/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <spdlog/spdlog.h>
 #include <string.h>
@@ -45,22 +46,10 @@ absl::Status RemoveStale(const std::string& path, const sockaddr_un& address) {
   return absl::OkStatus();
 }
 
-// Whether the other side may use the control plane; says in the log if not.
-bool IsWelcome(const Fd& connection) {
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  if (getsockopt(connection.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
-    spdlog::warn("connection refused: its peer's identity is unknown: {}", strerror(errno));
-    return false;
-  }
-  if (peer.uid == 0 || peer.uid == geteuid()) return true;
-  spdlog::warn("connection refused: process {} of user {}", peer.pid, peer.uid);
-  return false;
-}
-
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(const std::string& path, std::function<void(Fd)> accepted) {
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(const std::string& path, const AccessRules& rules,
+                                                         std::function<void(Fd)> accepted) {
   auto address = Address(path);
   if (!address.ok()) return address.status();
   std::error_code error;
@@ -79,24 +68,62 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(const std::string& path
   int bind_error = errno;
   umask(mask);
   if (bound != 0) return ErrnoStatus(bind_error, path);
+  if (rules.reader_group) {
+    if (chown(path.c_str(), -1, *rules.reader_group) != 0 || chmod(path.c_str(), 0660) != 0) {
+      return ErrnoStatus(errno, path);
+    }
+  }
   if (listen(socket.get(), kBacklog) != 0) return ErrnoStatus(errno, path);
-  std::unique_ptr<Listener> listener(new Listener(path, std::move(socket), std::move(stop), std::move(accepted)));
+  std::unique_ptr<Listener> listener(
+      new Listener(path, rules, std::move(socket), std::move(stop), std::move(accepted)));
   if (lstat(path.c_str(), &listener->identity_) != 0) return ErrnoStatus(errno, path);
-  listener->thread_ = std::thread([listener = listener.get()] { listener->Run(); });
+  listener->Start();
   return listener;
 }
 
-Listener::Listener(std::string path, Fd socket, Fd stop, std::function<void(Fd)> accepted)
-    : path_(std::move(path)), socket_(std::move(socket)), stop_(std::move(stop)), accepted_(std::move(accepted)) {}
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Adopt(Fd socket, const AccessRules& rules,
+                                                          std::function<void(Fd)> accepted) {
+  sockaddr_un address{};
+  socklen_t size = sizeof address;
+  Fd stop(eventfd(0, EFD_CLOEXEC));
+  if (!stop || getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0 ||
+      fcntl(socket.get(), F_SETFD, FD_CLOEXEC) != 0 || fcntl(socket.get(), F_SETFL, O_NONBLOCK) != 0) {
+    return ErrnoStatus(errno, "socket");
+  }
+  const std::string path(address.sun_path, strnlen(address.sun_path, sizeof address.sun_path));
+  std::unique_ptr<Listener> listener(
+      new Listener(path, rules, std::move(socket), std::move(stop), std::move(accepted)));
+  listener->Start();
+  return listener;
+}
+
+void Listener::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+Listener::Listener(std::string path, AccessRules rules, Fd socket, Fd stop, std::function<void(Fd)> accepted)
+    : path_(std::move(path)),
+      rules_(std::move(rules)),
+      socket_(std::move(socket)),
+      stop_(std::move(stop)),
+      accepted_(std::move(accepted)) {}
 
 Listener::~Listener() {
   if (!thread_.joinable()) return;
   eventfd_write(stop_.get(), 1);
   thread_.join();
   struct stat now;
-  if (lstat(path_.c_str(), &now) == 0 && now.st_dev == identity_.st_dev && now.st_ino == identity_.st_ino) {
+  if (identity_.st_ino != 0 && lstat(path_.c_str(), &now) == 0 && now.st_dev == identity_.st_dev &&
+      now.st_ino == identity_.st_ino) {
     unlink(path_.c_str());
   }
+}
+
+bool Listener::IsWelcome(const Fd& connection) const {
+  auto caller = CallerOfSocket(connection.get(), rules_);
+  if (caller.ok() && caller->role != Role::kNone) return true;
+  spdlog::warn("connection refused: {}", caller.ok() ? "of " + caller->name : std::string(caller.status().message()));
+  return false;
 }
 
 void Listener::Run() {

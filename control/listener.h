@@ -10,32 +10,44 @@
 
 #include "absl/status/statusor.h"
 #include "base/fd.h"
+#include "control/caller.h"
 
 namespace lisafs {
 
-// A unix stream socket at a path, for root and the user that this process runs as: whoever else connects is
-// disconnected before a byte is read.
+// A unix stream socket at a path. Who is not welcome is disconnected before a byte is read.
 class Listener {
  public:
-  // Takes a thread of its own, on which each connection, non-blocking, is given to `accepted`. A socket that nobody
-  // listens on any more is replaced, so two processes must not do this at the same time for one path.
+  // Takes a thread of its own, on which each connection of somebody with a role is given, non-blocking, to `accepted`.
+  // A socket that nobody listens on any more is replaced, so two processes must not do this at the same time for one
+  // path. Its owner alone may connect, and the group of readers if there is one.
   //
   // FAILED_PRECONDITION: somebody listens there, or it is no socket.
-  static absl::StatusOr<std::unique_ptr<Listener>> Open(const std::string& path, std::function<void(Fd)> accepted);
+  static absl::StatusOr<std::unique_ptr<Listener>> Open(const std::string& path, const AccessRules& rules,
+                                                        std::function<void(Fd)> accepted);
 
-  // Removes the path, unless it has become somebody else's.
+  // The same for a socket that listens already and is its starter's: its path stays as it is.
+  static absl::StatusOr<std::unique_ptr<Listener>> Adopt(Fd socket, const AccessRules& rules,
+                                                         std::function<void(Fd)> accepted);
+
+  // Removes a path that it made, unless it has become somebody else's.
   ~Listener();
 
- private:
-  Listener(std::string path, Fd socket, Fd stop, std::function<void(Fd)> accepted);
+  const std::string& path() const { return path_; }
 
+ private:
+  Listener(std::string path, AccessRules rules, Fd socket, Fd stop, std::function<void(Fd)> accepted);
+
+  void Start();
   void Run();
+  // Whether the other side may use the control plane; says in the log if not.
+  bool IsWelcome(const Fd& connection) const;
 
   const std::string path_;
+  const AccessRules rules_;
   const Fd socket_;
   const Fd stop_;  // An eventfd.
   const std::function<void(Fd)> accepted_;
-  struct stat identity_ = {};  // Of the path, when it was ours.
+  struct stat identity_ = {};  // Of the path that was made; none otherwise.
   std::thread thread_;
 };
 

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/escape.h"
 #include "base/status.h"
+#include "control/errors.h"
 #include "control/validation.h"
 
 namespace lisafs {
@@ -34,7 +35,8 @@ constexpr auto kAlonePatience = seconds(5);
 std::string Text(const absl::Status& status) { return std::string(status.message()); }
 
 absl::Status NoSuchSandbox(const std::string& id) {
-  return absl::NotFoundError(absl::StrCat("sandbox ", Escape(id), ": no such sandbox"));
+  return WithReason(absl::NotFoundError(absl::StrCat("sandbox ", Escape(id), ": no such sandbox")), "SANDBOX_NOT_FOUND",
+                    {{"sandbox", Escape(id)}});
 }
 
 }  // namespace
@@ -116,7 +118,8 @@ absl::StatusOr<Sandbox> Registry::Create(const CreateSandboxRequest& request, ab
   {
     std::lock_guard lock(mutex_);
     if (entries_.contains(id) || !being_made_.insert(id).second) {
-      return absl::AlreadyExistsError(absl::StrCat("sandbox ", id, ": exists already"));
+      return WithReason(absl::AlreadyExistsError(absl::StrCat("sandbox ", id, ": exists already")), "SANDBOX_EXISTS",
+                        {{"sandbox", id}});
     }
   }
   absl::Cleanup not_being_made = [&] {
@@ -203,6 +206,11 @@ absl::Status Registry::Delete(const std::string& id) {
   spdlog::info("sandbox {}: deleted", id);
   events_.Add(Event::TYPE_SANDBOX_ENDED, id, "", "deleted");
   return entry->directory.Remove();
+}
+
+bool Registry::Answers() const {
+  std::lock_guard lock(mutex_);
+  return true;
 }
 
 absl::StatusOr<Registry::View> Registry::Find(const std::string& id) const {

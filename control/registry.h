@@ -46,6 +46,9 @@ class Registry {
   absl::StatusOr<control::v1::Sandbox> Get(const std::string& id) const;
   std::vector<control::v1::Sandbox> List() const;
 
+  // True; does not return while the registry is stuck.
+  bool Answers() const;
+
   // Of one sandbox, or of all if `id` is empty: then a sandbox whose counters cannot be read is left out.
   absl::StatusOr<std::vector<control::v1::MountStatistics>> Statistics(const std::string& id) const;
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <thread>
 
+#include "control/errors.h"
 #include "control/validation.h"
 
 namespace lisafs {
@@ -17,11 +18,6 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr uint32_t kDefaultIntervalMilliseconds = 1000;
-
-// The codes are the same in both.
-grpc::Status ToGrpc(const absl::Status& status) {
-  return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message())};
-}
 
 // A request that names one sandbox, or all with an empty id.
 absl::Status ValidateScope(const std::string& id) { return id.empty() ? absl::OkStatus() : ValidateSandboxId(id); }
@@ -45,6 +41,18 @@ bool Wants(const control::v1::WatchEventsRequest& request, const control::v1::Ev
 }
 
 }  // namespace
+
+ControlService::ControlService(Registry& registry, Events& events, Gate& gate)
+    : GuardedService("lisafs.control.v1.Control", gate), registry_(registry), events_(events) {
+  Serve("CreateSandbox", Role::kAdmin, &ControlService::CreateSandbox);
+  Serve("ListSandboxes", Role::kReader, &ControlService::ListSandboxes);
+  Serve("GetSandbox", Role::kReader, &ControlService::GetSandbox);
+  Serve("DeleteSandbox", Role::kAdmin, &ControlService::DeleteSandbox);
+  Serve("ListMounts", Role::kReader, &ControlService::ListMounts);
+  Serve("GetStatistics", Role::kReader, &ControlService::GetStatistics);
+  Serve("WatchStatistics", Role::kReader, &ControlService::WatchStatistics);
+  Serve("WatchEvents", Role::kReader, &ControlService::WatchEvents);
+}
 
 grpc::Status ControlService::CreateSandbox(ServerContext* context, const control::v1::CreateSandboxRequest* request,
                                            control::v1::CreateSandboxResponse* response) {

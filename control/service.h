@@ -5,38 +5,41 @@
 #include <chrono>
 
 #include "control/events.h"
+#include "control/gate.h"
+#include "control/guarded_service.h"
 #include "control/registry.h"
 #include "proto/lisafs/control/v1/control.grpc.pb.h"
 
 namespace lisafs {
 
-// The gRPC service of control.proto: checks what it is asked, and asks the registry.
-class ControlService final : public control::v1::Control::Service {
+// The gRPC service of control.proto: checks what it is asked, and asks the registry. Its constructor is the table of
+// who may call what.
+class ControlService final : public GuardedService {
  public:
-  // Both must outlive the service.
-  ControlService(Registry& registry, Events& events) : registry_(registry), events_(events) {}
+  // All must outlive the service.
+  ControlService(Registry& registry, Events& events, Gate& gate);
 
   // Ends the calls that would go on for ever, before the server is shut down.
   void Stop() { stopping_ = true; }
 
-  grpc::Status CreateSandbox(grpc::ServerContext* context, const control::v1::CreateSandboxRequest* request,
-                             control::v1::CreateSandboxResponse* response) override;
-  grpc::Status ListSandboxes(grpc::ServerContext* context, const control::v1::ListSandboxesRequest* request,
-                             control::v1::ListSandboxesResponse* response) override;
-  grpc::Status GetSandbox(grpc::ServerContext* context, const control::v1::GetSandboxRequest* request,
-                          control::v1::GetSandboxResponse* response) override;
-  grpc::Status DeleteSandbox(grpc::ServerContext* context, const control::v1::DeleteSandboxRequest* request,
-                             control::v1::DeleteSandboxResponse* response) override;
-  grpc::Status ListMounts(grpc::ServerContext* context, const control::v1::ListMountsRequest* request,
-                          control::v1::ListMountsResponse* response) override;
-  grpc::Status GetStatistics(grpc::ServerContext* context, const control::v1::GetStatisticsRequest* request,
-                             control::v1::GetStatisticsResponse* response) override;
-  grpc::Status WatchStatistics(grpc::ServerContext* context, const control::v1::WatchStatisticsRequest* request,
-                               grpc::ServerWriter<control::v1::WatchStatisticsResponse>* writer) override;
-  grpc::Status WatchEvents(grpc::ServerContext* context, const control::v1::WatchEventsRequest* request,
-                           grpc::ServerWriter<control::v1::WatchEventsResponse>* writer) override;
-
  private:
+  grpc::Status CreateSandbox(grpc::ServerContext* context, const control::v1::CreateSandboxRequest* request,
+                             control::v1::CreateSandboxResponse* response);
+  grpc::Status ListSandboxes(grpc::ServerContext* context, const control::v1::ListSandboxesRequest* request,
+                             control::v1::ListSandboxesResponse* response);
+  grpc::Status GetSandbox(grpc::ServerContext* context, const control::v1::GetSandboxRequest* request,
+                          control::v1::GetSandboxResponse* response);
+  grpc::Status DeleteSandbox(grpc::ServerContext* context, const control::v1::DeleteSandboxRequest* request,
+                             control::v1::DeleteSandboxResponse* response);
+  grpc::Status ListMounts(grpc::ServerContext* context, const control::v1::ListMountsRequest* request,
+                          control::v1::ListMountsResponse* response);
+  grpc::Status GetStatistics(grpc::ServerContext* context, const control::v1::GetStatisticsRequest* request,
+                             control::v1::GetStatisticsResponse* response);
+  grpc::Status WatchStatistics(grpc::ServerContext* context, const control::v1::WatchStatisticsRequest* request,
+                               grpc::ServerWriter<control::v1::WatchStatisticsResponse>* writer);
+  grpc::Status WatchEvents(grpc::ServerContext* context, const control::v1::WatchEventsRequest* request,
+                           grpc::ServerWriter<control::v1::WatchEventsResponse>* writer);
+
   // What a call that would go on for ever ends with.
   grpc::Status WhyStopped(const grpc::ServerContext& context) const;
   // Sleeps until `end`; false if the call was cancelled, its deadline passed or the service stopped meanwhile.

@@ -92,6 +92,7 @@ void ServiceTest::SetUp() {
   directory_ = mkdtemp(name);
   ASSERT_EQ(mkdir((directory_ + "/caller").c_str(), 0755), 0);
   caller_ = std::make_unique<Caller>(directory_ + "/caller");
+  Configure("");
   StartDaemon();
 }
 
@@ -121,9 +122,12 @@ std::string ServiceTest::Program(const std::string& role) {
 
 pid_t ServiceTest::SpawnDaemon(const std::string& gofer, const std::string& plugin) {
   std::filesystem::remove(directory_ + "/log");
-  std::vector<std::string> arguments = {std::filesystem::absolute("control/lisafsd"), "--socket=" + Socket(),
-                                        "--state-dir=" + StateDir(), "--gofer=" + Program(gofer),
-                                        "--plugin=" + Program(plugin)};
+  std::vector<std::string> arguments = {std::filesystem::absolute("control/lisafsd"),
+                                        "--socket=" + Socket(),
+                                        "--state-dir=" + StateDir(),
+                                        "--gofer=" + Program(gofer),
+                                        "--plugin=" + Program(plugin),
+                                        "--config=" + directory_ + "/lisafsd.toml"};
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
@@ -145,6 +149,8 @@ void ServiceTest::StartDaemon(const std::string& gofer, const std::string& plugi
   ASSERT_TRUE(channel_->WaitForConnected(std::chrono::system_clock::now() + seconds(10))) << Log();
   stub_ = v1::Control::NewStub(channel_);
 }
+
+void ServiceTest::Configure(const std::string& toml) { std::ofstream(directory_ + "/lisafsd.toml") << toml; }
 
 int ServiceTest::StopDaemon(int signal) {
   // lisafsd waits a while for clients that are connected.

@@ -67,6 +67,8 @@ class ServiceTest : public testing::Test {
   pid_t SpawnDaemon(const std::string& gofer = "gofer", const std::string& plugin = "plugin");
   // Runs the one that the calls below are made to.
   void StartDaemon(const std::string& gofer = "gofer", const std::string& plugin = "plugin");
+  // Has it read this configuration from the next start on.
+  void Configure(const std::string& toml);
   // Gives its exit status, or -1 if it was killed.
   int StopDaemon(int signal);
 

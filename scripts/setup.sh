@@ -12,6 +12,7 @@ set -euo pipefail
 build_packages=(
   bazel-bootstrap bazel-platforms bazel-rules-java bazel-rules-proto bazel-skylib g++
   libabsl-dev libcli11-dev libexpected-dev libfmt-dev libgrpc++-dev libprotobuf-dev libseccomp-dev libspdlog-dev
+  libsystemd-dev libtomlplusplus-dev
   nlohmann-json3-dev protobuf-compiler protobuf-compiler-grpc
   busybox-static runc
 )
