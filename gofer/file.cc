@@ -73,9 +73,8 @@ Result<Fd> Duplicate(int fd) {
   return copy;
 }
 
-void DonateRegular(Connection& connection, int fd, Call& call) {
-  if (!connection.options().donate_regular_files) return;
-  if (auto copy = Duplicate(fd)) call.donations.Add(std::move(*copy));
+void DonateRegular(Connection& connection, const std::shared_ptr<HostOpen>& open, Call& call) {
+  if (connection.options().donate_regular_files) call.donations.Lend(open->fd(), open);
 }
 
 Result<LockedDirectory> LockDirectory(Connection& connection, Fdid fd) {
@@ -86,11 +85,13 @@ Result<LockedDirectory> LockDirectory(Connection& connection, Fdid fd) {
   return LockedDirectory{std::move(control), std::move(lock)};
 }
 
-Result<Statx> SetNewOwner(const SelfFds& self, int fd, uint32_t uid, uint32_t gid, uint32_t mode) {
-  if ((uid != kNoId || gid != kNoId) && fchownat(fd, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0) {
-    return FailWithErrno();
+Result<Statx> SetNewOwner(const SelfFds& self, int fd, Statx stat, uint32_t uid, uint32_t gid, uint32_t mode) {
+  // What the gofer makes is root's already, unless the directory passes its group on.
+  const bool is_its_owners = (uid == kNoId || uid == stat.uid) && (gid == kNoId || gid == stat.gid);
+  if (!is_its_owners) {
+    if (fchownat(fd, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0) return FailWithErrno();
+    LISAFS_ASSIGN_OR_RETURN(stat, StatFd(fd));
   }
-  LISAFS_ASSIGN_OR_RETURN(Statx stat, StatFd(fd));
   uint32_t lost = mode & (S_ISUID | S_ISGID) & ~stat.mode;
   if (lost == 0) return stat;
   LISAFS_RETURN_IF_ERROR(self.Chmod(fd, (stat.mode & ~S_IFMT) | lost));

@@ -108,9 +108,8 @@ Inode Issue(Connection& connection, NewControl&& made);
 
 // A second descriptor of fd's file, for the client.
 Result<Fd> Duplicate(int fd);
-// Gives the client a regular file's descriptor with the response, if the connection is to. One that cannot be
-// duplicated is not an error: the client then reads and writes by messages.
-void DonateRegular(Connection& connection, int fd, Call& call);
+// Gives the client an open regular file's descriptor with the response, if the connection is to.
+void DonateRegular(Connection& connection, const std::shared_ptr<HostOpen>& open, Call& call);
 
 // A directory in which names are about to be made or removed.
 struct LockedDirectory {
@@ -121,9 +120,10 @@ struct LockedDirectory {
 // EBADF, EINVAL, ENOTDIR; EINVAL if it has been deleted.
 Result<LockedDirectory> LockDirectory(Connection& connection, Fdid fd);
 
-// Gives a new file to its owner; kNoId leaves an id as the host chose it. `mode` is what the client asked for: set-id
-// bits that chown(2) or mkdir(2) took away are set again. Returns the file's attributes.
-Result<Statx> SetNewOwner(const SelfFds& self, int fd, uint32_t uid, uint32_t gid, uint32_t mode);
+// Gives a new file to its owner; kNoId leaves an id as the host chose it. `stat` is what the file was made with, `mode`
+// what the client asked for: set-id bits that chown(2) or mkdir(2) took away are set again. Returns the file's
+// attributes.
+Result<Statx> SetNewOwner(const SelfFds& self, int fd, Statx stat, uint32_t uid, uint32_t gid, uint32_t mode);
 
 }  // namespace lisafs
 

@@ -31,8 +31,8 @@ Result<InodeResp> Create(Connection& connection, const CreateCommon& common, std
   if (make(directory.fd(), name.c_str()) != 0) return FailWithErrno();
   UndoCreation undo(directory.fd(), name, undo_flags);
   LISAFS_ASSIGN_OR_RETURN(NewControl child, OpenChild(connection, std::move(share), *directory.control, name));
-  LISAFS_ASSIGN_OR_RETURN(child.stat,
-                          SetNewOwner(Self(connection), child.control->fd(), common.uid, common.gid, common.mode));
+  LISAFS_ASSIGN_OR_RETURN(
+      child.stat, SetNewOwner(Self(connection), child.control->fd(), child.stat, common.uid, common.gid, common.mode));
   undo.Cancel();
   return InodeResp{Issue(connection, std::move(child))};
 }

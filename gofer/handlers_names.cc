@@ -46,12 +46,19 @@ Status Rename(Connection& connection, const RenameAtReq& request, unsigned flags
   if (from.deleted() || to.deleted()) return Fail(EINVAL);
   if (&from == &to && request.old_name == request.new_name) return {};
 
-  if (RenameOnHost(old_dir->fd(), old_name.c_str(), new_dir->fd(), new_name.c_str(), flags) != 0)
-    return FailWithErrno();
+  auto rename = [&](unsigned flags) {
+    return RenameOnHost(old_dir->fd(), old_name.c_str(), new_dir->fd(), new_name.c_str(), flags) == 0;
+  };
+  // A rename between two links to one file succeeds and does nothing: then the old name is still there, which takes a
+  // second call to find out. So one that nobody here knows a target of is first tried as one that has none.
+  bool moved = flags == 0 && !connection.tree().Has(to, request.new_name) && rename(RENAME_NOREPLACE);
+  if (!moved) {
+    if (!rename(flags)) return FailWithErrno();
+    moved = (flags & RENAME_NOREPLACE) != 0 || !StatName(old_dir->fd(), old_name.c_str());
+  }
   if ((flags & RENAME_EXCHANGE) != 0) {
     connection.tree().Exchange(from, request.old_name, to, request.new_name);
-  } else if (!StatName(old_dir->fd(), old_name.c_str())) {
-    // A rename between two links to one file succeeds and does nothing: then the old name is still there.
+  } else if (moved) {
     connection.tree().Move(from, request.old_name, to, request.new_name);
   }
   return {};

@@ -212,6 +212,23 @@ TEST_F(NamesTest, ARenameBetweenLinksToOneFileDeletesNothing) {
   EXPECT_EQ(access(Path("a").c_str(), F_OK), 0);
   EXPECT_TRUE(ListXattr(a));
   EXPECT_TRUE(ListXattr(b));
+  // The same where the gofer has not seen the second name before.
+  ASSERT_EQ(link(Path("a").c_str(), Path("c").c_str()), 0);
+  ASSERT_TRUE(Rename(root(), "a", root(), "c"));
+  ASSERT_TRUE(Unlink(root(), "c"));
+  EXPECT_TRUE(ListXattr(a));
+}
+
+TEST_F(NamesTest, ARenameReplacesAFileThatTheGoferHasNotSeen) {
+  WriteHostFile("new", "new");
+  WriteHostFile("old", "old");
+  Serve();
+  Fdid file = Find(root(), "new").control_fd;
+  ASSERT_TRUE(Rename(root(), "new", root(), "old"));
+  EXPECT_NE(access(Path("new").c_str(), F_OK), 0);
+  EXPECT_EQ(Find(root(), "old").stat.size, 3u);
+  ASSERT_TRUE(Unlink(root(), "old"));
+  EXPECT_EQ(ErrnoOf(ListXattr(file)), EINVAL);
 }
 
 }  // namespace

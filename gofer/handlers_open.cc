@@ -44,22 +44,19 @@ Result<OpenAtResp> OpenAt(Connection& connection, const OpenAtReq& request, Call
   if (OpensForNothing(flags)) return Fail(EINVAL);
   LISAFS_ASSIGN_OR_RETURN(FdBudget::Share share, connection.budget().Take());
   LISAFS_ASSIGN_OR_RETURN(Fd fd, Self(connection).Reopen(control->fd(), flags));
-  if (control->file_type() == S_IFREG) DonateRegular(connection, fd.get(), call);
+  auto open = std::make_shared<HostOpen>(std::move(share), control, std::move(fd), flags & O_ACCMODE);
+  if (control->file_type() == S_IFREG) DonateRegular(connection, open, call);
   bool donate_directory = control->is_directory() && connection.options().donate_mount_point;
-  if (control->file_type() == S_IFIFO || donate_directory) {
-    // Only the client can wait for what comes through a FIFO; and one that works on directories by itself needs them.
-    LISAFS_ASSIGN_OR_RETURN(Fd copy, Duplicate(fd.get()));
-    call.donations.Add(std::move(copy));
-  }
-  auto open = std::make_shared<HostOpen>(std::move(share), std::move(control), std::move(fd), flags & O_ACCMODE);
+  // Only the client can wait for what comes through a FIFO; and one that works on directories by itself needs them.
+  if (control->file_type() == S_IFIFO || donate_directory) call.donations.Lend(open->fd(), open);
   return OpenAtResp{connection.fds().Insert(std::move(open))};
 }
 
 // Gives a new file, open, to the client.
 OpenCreateAtResp IssueOpened(Connection& connection, NewControl&& child, FdBudget::Share share, Fd fd, int access,
                              Call& call) {
-  DonateRegular(connection, fd.get(), call);
   auto open = std::make_shared<HostOpen>(std::move(share), child.control, std::move(fd), access);
+  DonateRegular(connection, open, call);
   OpenCreateAtResp response;
   response.child = Issue(connection, std::move(child));
   response.open_fd = connection.fds().Insert(std::move(open));
@@ -79,7 +76,8 @@ Result<OpenCreateAtResp> OpenCreateAt(Connection& connection, const OpenCreateAt
                common.mode & 07777));
   if (!fd) return FailWithErrno();
   UndoCreation undo(directory.fd(), name, 0);
-  LISAFS_ASSIGN_OR_RETURN(Statx stat, SetNewOwner(Self(connection), fd.get(), common.uid, common.gid, common.mode));
+  LISAFS_ASSIGN_OR_RETURN(Statx stat, StatFd(fd.get()));
+  LISAFS_ASSIGN_OR_RETURN(stat, SetNewOwner(Self(connection), fd.get(), stat, common.uid, common.gid, common.mode));
   // From the descriptor, not from the name: that may be another file's by now.
   LISAFS_ASSIGN_OR_RETURN(Fd control, Self(connection).Reopen(fd.get(), O_PATH));
   undo.Cancel();
@@ -99,7 +97,8 @@ Result<OpenCreateAtResp> OpenUnnamed(Connection& connection, const OpenUnnamedRe
   const CreateCommon& common = request.common;
   Fd fd(openat(directory.fd(), ".", access | O_TMPFILE | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC, common.mode & 07777));
   if (!fd) return FailWithErrno();
-  LISAFS_ASSIGN_OR_RETURN(Statx stat, SetNewOwner(Self(connection), fd.get(), common.uid, common.gid, common.mode));
+  LISAFS_ASSIGN_OR_RETURN(Statx stat, StatFd(fd.get()));
+  LISAFS_ASSIGN_OR_RETURN(stat, SetNewOwner(Self(connection), fd.get(), stat, common.uid, common.gid, common.mode));
   LISAFS_ASSIGN_OR_RETURN(Fd control, Self(connection).Reopen(fd.get(), O_PATH));
   NewControl child = {std::make_shared<HostControl>(std::move(control_share), connection.tree().MakeRoot(), S_IFREG,
                                                     std::move(control)),

@@ -131,8 +131,8 @@ Result<BindAtResp> BindAt(Connection& connection, const BindAtReq& request, Call
   if (bind(socket.get(), address.get(), Address::size()) != 0) return FailWithErrno();
   UndoCreation undo(directory.fd(), name, 0);
   LISAFS_ASSIGN_OR_RETURN(NewControl child, OpenChild(connection, std::move(control_share), *directory.control, name));
-  LISAFS_ASSIGN_OR_RETURN(child.stat,
-                          SetNewOwner(Self(connection), child.control->fd(), common.uid, common.gid, common.mode));
+  LISAFS_ASSIGN_OR_RETURN(
+      child.stat, SetNewOwner(Self(connection), child.control->fd(), child.stat, common.uid, common.gid, common.mode));
   LISAFS_ASSIGN_OR_RETURN(Fd copy, Duplicate(socket.get()));
   undo.Cancel();
 

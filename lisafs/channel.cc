@@ -29,37 +29,8 @@ constexpr uint32_t kStopping = 2;
 
 constexpr uint32_t kMessageHeaderSize = 4;
 constexpr size_t kDataOffset = 16;
+constexpr uint32_t kMaxDemoted = 16 << 10;
 constexpr std::string_view kHandshake = "{}\n";
-
-// Two looks at the clock that far apart mean that the spinning thread was descheduled: others need the CPU more.
-constexpr uint64_t kDescheduled = 100'000;
-// A side that has spun in vain so often in a row has a peer that is slow, or that cannot run because this machine is
-// busy, perhaps with the spinning itself.
-constexpr int kSpinsInVain = 3;
-// For how long there is no spinning after either.
-constexpr uint64_t kNoSpin = 5'000'000;
-
-// Whether this process has but one CPU to run on. Found out before main, since a confined process cannot ask any more.
-const bool kOneCpu = [] {
-  cpu_set_t cpus;
-  return sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) == 1;
-}();
-
-// Before each look at the window, some 40 ns together with the look at the clock: fetching its first cache line all the
-// time takes it away from a peer that is about to write there, state and small payload alike. On one CPU the peer waits
-// for this very thread to make room.
-void Pause() {
-  if (kOneCpu) {
-    sched_yield();
-    return;
-  }
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("isb");
-#endif
-}
 
 // Moves what was just written from this CPU's own cache to the one that CPUs share. The peer then finds it without
 // asking this CPU for it, and as its own to write: otherwise a window's first line crosses twice for a message, once to
@@ -103,7 +74,7 @@ Channel::Channel(Side side, std::byte* base, uint64_t length, Fd fd_socket, Spin
       my_sleep_flag_(side == Side::kClient ? &window_->client_sleeps : &window_->server_sleeps),
       peer_sleep_flag_(side == Side::kClient ? &window_->server_sleeps : &window_->client_sleeps),
       fd_socket_(std::move(fd_socket)),
-      spin_(uint64_t{spin.microseconds} * 1000) {
+      spinner_(spin) {
   static_assert(offsetof(Window, message) == kDataOffset && sizeof(Window) == kPayloadOffset);
   static_assert(std::atomic<uint32_t>::is_always_lock_free);
 }
@@ -184,7 +155,9 @@ Status Channel::SendRaw(uint32_t data_length) {
   uint32_t state = mine_;
   if (!window_->state.compare_exchange_strong(state, theirs_)) return Fail(state == kShutDown ? ECONNRESET : EPROTO);
   WakePeer();
-  if (!kOneCpu) Demote({base_, kDataOffset + data_length});
+  // A peer that had to be woken is likely to run on this very CPU next, and of much data this CPU's cache has parts
+  // only.
+  if (!kOneCpu && !peer_was_asleep_) Demote({base_, kDataOffset + std::min(data_length, kMaxDemoted)});
   return {};
 }
 
@@ -207,37 +180,18 @@ Status Channel::WaitForTurn() {
   }
 }
 
-// Returns when the window is not the peer's any more, or when it is better to sleep.
+// Returns when the window is not the peer's any more, or when it is better to sleep. A look is some 40 ns after the one
+// before: fetching the window's first cache line all the time takes it away from a peer that is about to write there,
+// state and small payload alike.
 void Channel::SpinForTurn() {
   // A peer without sleep flags sleeps whenever it waits. Woken by a side that sleeps next, it runs on the same CPU at
   // once; a side that spins holds that CPU, and the peer's is an idle one that has to wake up first.
-  if (spin_ == 0 || !tell_sleep_) return;
-  // It has to wake first, and may wait for this very CPU.
-  if (peer_was_asleep_) sched_yield();
-  const uint64_t begin = MonotonicNanoseconds();
-  if (begin < no_spin_before_) return;
-  uint64_t last = begin;
-  while ((local_.load(std::memory_order_relaxed) & kStopping) == 0) {
-    Pause();
-    if (window_->state.load(std::memory_order_acquire) != theirs_) {
-      spins_in_vain_ = 0;
-      arrived_ = last;
-      return;
-    }
-    const uint64_t now = MonotonicNanoseconds();
-    if (now - last > kDescheduled) {
-      no_spin_before_ = now + kNoSpin;
-      return;
-    }
-    if (now - begin >= spin_) {
-      if (++spins_in_vain_ >= kSpinsInVain) {
-        spins_in_vain_ = kSpinsInVain - 1;  // Trying again, once is enough.
-        no_spin_before_ = now + kNoSpin;
-      }
-      return;
-    }
-    last = now;
-  }
+  if (!tell_sleep_) return;
+  const bool turned = spinner_.Until(peer_was_asleep_, arrived_, [this] {
+    return window_->state.load(std::memory_order_acquire) != theirs_ ||
+           (local_.load(std::memory_order_relaxed) & kStopping) != 0;
+  });
+  if (!turned) arrived_ = 0;
 }
 
 // Until the window may have changed hands. The kernel looks at the state again before it puts the thread to sleep.

@@ -12,16 +12,9 @@
 #include "base/result.h"
 #include "lisafs/messages.h"
 #include "lisafs/socket.h"
+#include "lisafs/spin.h"
 
 namespace lisafs {
-
-// How long an endpoint watches shared memory before it sleeps on the futex. Spinning pays while the peer answers within
-// microseconds; it stops by itself where it cannot help: for a while after the spinning thread was descheduled or has
-// waited in vain again and again (a busy machine, slow calls, a peer with nothing to say). A process that has only one
-// CPU yields it instead, and so does, once, whoever has woken the peer.
-struct SpinPolicy {
-  uint32_t microseconds = 0;  // 0: never spin.
-};
 
 // One end of a flipcall channel: a window of shared memory that client and server hand to and fro, and a socket for
 // descriptors that go with the server's responses. gVisor's pkg/flipcall, byte for byte; docs/protocol.md has the
@@ -111,10 +104,8 @@ class Channel {
   std::atomic<uint32_t>* const peer_sleep_flag_;
   const Fd fd_socket_;
 
-  const uint64_t spin_;          // Nanoseconds,
-  uint64_t no_spin_before_ = 0;  // and a time,
-  uint64_t arrived_ = 0;         // and another, if the spinning saw the window come back; 0 otherwise.
-  int spins_in_vain_ = 0;
+  Spinner spinner_;
+  uint64_t arrived_ = 0;           // A time, if the spinning saw the window come back; 0 otherwise.
   bool tell_sleep_ = false;        // Keep my_sleep_flag_.
   bool trust_sleep_flag_ = false;  // Wake by peer_sleep_flag_.
   bool peer_was_asleep_ = false;   // When it was last handed the window.

@@ -33,6 +33,7 @@ class ConnectedClient final : public Client {
   // The steps of Connect, in order.
   Status Mount();
   Status StartWatchdog();
+  void AgreeOnSpinning(SpinPolicy spin);
   void MakeChannels(const Options& options);
 
   const Inode& root() const override { return root_; }
@@ -133,6 +134,12 @@ void ConnectedClient::Watch() {
   std::lock_guard lock(watchdog_mutex_);
   hung_up_ = true;
   for (size_t i = 0; i < channels_made_; ++i) lanes_[i].channel->Shutdown();
+}
+
+void ConnectedClient::AgreeOnSpinning(SpinPolicy spin) {
+  if (spin.microseconds == 0 || !Call<Mid::kSleepFlags>({})) return;
+  std::lock_guard lock(socket_mutex_);
+  socket_.Spin(spin);
 }
 
 void ConnectedClient::MakeChannels(const Options& options) {
@@ -283,6 +290,7 @@ Result<std::unique_ptr<Client>> Client::Connect(Fd socket, const Options& option
   auto client = std::make_unique<ConnectedClient>(std::move(socket));
   LISAFS_RETURN_IF_ERROR(client->Mount());
   LISAFS_RETURN_IF_ERROR(client->StartWatchdog());
+  client->AgreeOnSpinning(options.spin);
   client->MakeChannels(options);
   return client;
 }

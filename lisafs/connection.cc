@@ -25,9 +25,12 @@ Status HandleClose(Connection& connection, const FdsReq& request) {
   return {};
 }
 
-Result<size_t> HandleSleepFlags(Connection&, const Empty&, Call& call) {
-  if (call.channel == nullptr) return Fail(EINVAL);
-  call.channel->UseSleepFlags();
+Result<size_t> HandleSleepFlags(Connection& connection, const Empty&, Call& call) {
+  if (call.channel != nullptr) {
+    call.channel->UseSleepFlags();
+  } else {
+    connection.SpinOnSocket();
+  }
   return 0;
 }
 

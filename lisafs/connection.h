@@ -67,6 +67,8 @@ class Connection {
   // The bodies of the protocol's own messages; see HandlerTable().
   Result<MountResp> Mount(Call& call);
   Result<ChannelResp> MakeChannel(Call& call);
+  // On the socket's thread.
+  void SpinOnSocket() { socket_.Spin(options_.spin); }
 
  private:
   // What one lane's thread has for itself.

@@ -38,6 +38,11 @@ NodeRef NodeTree::Child(Node& parent, std::string_view name) {
   return NodeRef(child);
 }
 
+bool NodeTree::Has(const Node& parent, std::string_view name) const {
+  std::lock_guard lock(mutex_);
+  return parent.children_.contains(name);
+}
+
 void NodeTree::Remove(Node& parent, std::string_view name) {
   std::lock_guard lock(mutex_);
   if (Node* gone = Detach(parent, name)) MarkDeleted(gone);

@@ -91,6 +91,9 @@ class NodeTree {
   // the name up on the host. Below a deleted directory nodes are born deleted.
   NodeRef Child(Node& parent, std::string_view name);
 
+  // Whether there is one already. The caller holds parent's op lock.
+  bool Has(const Node& parent, std::string_view name) const;
+
   // The host's file `name` in `parent` is gone: its node, if there is one, leaves the tree with all that is below it,
   // deleted. The caller holds parent's op lock exclusively and has held it since before the file went; so for Move and
   // Exchange, with both parents'.

@@ -20,6 +20,16 @@ TEST(NodeTree, OnePositionOneNode) {
   EXPECT_EQ(tree.size(), 3u);
 }
 
+TEST(NodeTree, KnowsWhatItHas) {
+  NodeTree tree;
+  NodeRef root = tree.MakeRoot();
+  NodeRef a = tree.Child(*root, "a");
+  EXPECT_TRUE(tree.Has(*root, "a"));
+  EXPECT_FALSE(tree.Has(*root, "b"));
+  tree.Remove(*root, "a");
+  EXPECT_FALSE(tree.Has(*root, "a"));
+}
+
 TEST(NodeTree, RootsAreStrangers) {
   NodeTree tree;
   NodeRef one = tree.MakeRoot();

@@ -117,9 +117,10 @@ TEST_F(ServerTest, ChannelsServeTheSameMessages) {
   EXPECT_EQ(donated.size(), 2u);
 }
 
-TEST_F(ServerTest, SleepFlagsAreForChannels) {
+TEST_F(ServerTest, SleepFlagsOnTheSocketHaveItWatched) {
   Serve();
-  EXPECT_EQ(ErrorOf(Mid::kSleepFlags), static_cast<uint32_t>(EINVAL));
+  EXPECT_EQ(Ask(Mid::kSleepFlags).mid, 256);
+  EXPECT_EQ(Ask(Mid::kMount).mid, 1);
 }
 
 TEST_F(ServerTest, ChannelsAreLimited) {

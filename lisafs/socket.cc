@@ -19,12 +19,19 @@ int NormalizeError(int error) { return error == EPIPE || error == ENOTCONN ? ECO
 
 bool Donations::Add(Fd fd) {
   if (count_ == kMaxDonated) return false;
-  fds_[count_++] = std::move(fd);
+  const int number = fd.get();
+  entries_[count_++] = {number, std::move(fd), nullptr};
+  return true;
+}
+
+bool Donations::Lend(int fd, std::shared_ptr<const void> owner) {
+  if (count_ == kMaxDonated) return false;
+  entries_[count_++] = {fd, Fd(), std::move(owner)};
   return true;
 }
 
 void Donations::Clear() {
-  for (size_t i = 0; i < count_; ++i) fds_[i].reset();
+  for (size_t i = 0; i < count_; ++i) entries_[i] = {};
   count_ = 0;
 }
 
@@ -123,7 +130,13 @@ Result<size_t> SocketLane::Read(std::span<std::byte> into, size_t want, Donation
       message.msg_control = control;
       message.msg_controllen = CMSG_SPACE(std::min(want, kMaxDonated) * sizeof(int));
     }
-    ssize_t got = recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
+    ssize_t got = -1;
+    uint64_t seen;
+    const bool spun = spinner_ && spinner_->Until(/*peer_was_woken=*/true, seen, [&] {
+      got = recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+      return got >= 0 || errno != EAGAIN;
+    });
+    if (!spun) got = recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
     if (got > 0) {
       if (want > 0) ReceiveDescriptors(message, want, donated);
       return static_cast<size_t>(got);

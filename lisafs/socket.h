@@ -7,11 +7,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "base/fd.h"
 #include "base/result.h"
 #include "lisafs/messages.h"
+#include "lisafs/spin.h"
 
 namespace lisafs {
 
@@ -20,15 +22,23 @@ class Donations {
  public:
   // False, and `fd` closed, when full.
   bool Add(Fd fd);
+  // One that `owner` goes on owning, and which stays open as long as that lives: the receiver gets a descriptor of its
+  // own in any case, and a duplicate made for sending takes two system calls. False when full.
+  bool Lend(int fd, std::shared_ptr<const void> owner);
   size_t size() const { return count_; }
-  int operator[](size_t i) const { return fds_[i].get(); }
-  // The i-th descriptor to its new owner; an invalid Fd if there is none.
-  Fd Take(size_t i) { return i < count_ ? std::move(fds_[i]) : Fd(); }
-  // Closes all of them.
+  int operator[](size_t i) const { return entries_[i].number; }
+  // The i-th descriptor to its new owner; an invalid Fd if there is none, or if it is lent.
+  Fd Take(size_t i) { return i < count_ ? std::move(entries_[i].owned) : Fd(); }
+  // Closes all of them that are not lent.
   void Clear();
 
  private:
-  Fd fds_[kMaxDonated];
+  struct Entry {
+    int number = -1;
+    Fd owned;                           // The same, unless it is lent.
+    std::shared_ptr<const void> owner;  // Of one that is.
+  };
+  Entry entries_[kMaxDonated];
   size_t count_ = 0;
 };
 
@@ -49,6 +59,10 @@ class SocketLane {
   SocketLane(Fd socket, uint32_t max_message);
 
   void set_max_message(uint32_t max_message);
+
+  // From now on watch the socket for a while before sleeping in Receive. Of use with a peer that does so too; the
+  // kernel wakes one that sleeps in any case.
+  void Spin(SpinPolicy policy) { spinner_.emplace(policy); }
 
   // Room for an outgoing payload of max_message bytes; valid until set_max_message. What Receive gave lies here too.
   std::span<std::byte> payload() { return {buffer_.get() + kHeaderSize, max_message_}; }
@@ -90,6 +104,7 @@ class SocketLane {
   std::unique_ptr<std::byte[]> buffer_;
   // A small message is read with one call, and a peer that sends ahead is read ahead: this is where.
   std::array<std::byte, 4096> ahead_;
+  std::optional<Spinner> spinner_;
   size_t ahead_begin_ = 0;
   size_t ahead_end_ = 0;
 };

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -253,6 +254,20 @@ TEST(Donations, CloseWhatDoesNotFit) {
   close(ends[1]);
   EXPECT_TRUE(AllClosed(ends[0]));
   close(ends[0]);
+}
+
+TEST(Donations, LeaveWhatIsLent) {
+  auto owner = std::make_shared<Fd>(dup(STDOUT_FILENO));
+  {
+    Donations donations;
+    EXPECT_TRUE(donations.Lend(owner->get(), owner));
+    EXPECT_EQ(donations.size(), 1u);
+    EXPECT_EQ(donations[0], owner->get());
+    EXPECT_FALSE(donations.Take(0).valid());
+    EXPECT_EQ(owner.use_count(), 2);
+  }
+  EXPECT_EQ(owner.use_count(), 1);
+  EXPECT_GE(fcntl(owner->get(), F_GETFD), 0);
 }
 
 }  // namespace

@@ -1,0 +1,77 @@
+#ifndef LISAFS_LISAFS_SPIN_H_
+#define LISAFS_LISAFS_SPIN_H_
+
+#include <cstdint>
+
+#include "base/clock.h"
+
+namespace lisafs {
+
+// How long an endpoint watches for its peer's next message before it sleeps. Spinning pays while the peer answers
+// within microseconds; it stops by itself where it cannot help: for a while after the spinning thread was descheduled
+// or has waited in vain again and again (a busy machine, slow calls, a peer with nothing to say). A process that has
+// only one CPU yields it instead, and so does, once, whoever has woken the peer.
+struct SpinPolicy {
+  uint32_t microseconds = 0;  // 0: never spin.
+};
+
+// Whether this process has but one CPU to run on. Found out before main, since a confined process cannot ask any more.
+extern const bool kOneCpu;
+
+// Gives this CPU to whoever else waits for it, or does nothing.
+void YieldCpu();
+// Passes some 20 ns. On one CPU the peer waits for this very thread to make room: yields.
+void PauseSpinning();
+
+// The spinning of one side of one lane. Used by one thread at a time.
+class Spinner {
+ public:
+  explicit Spinner(SpinPolicy policy) : spin_(uint64_t{policy.microseconds} * 1000) {}
+
+  // Calls `look` until it returns true, or until it is better to sleep: false. `peer_was_woken`: it may wait for this
+  // very CPU. In `seen`, if it returns true, a time right before the last look, by CLOCK_MONOTONIC in nanoseconds.
+  template <typename Look>
+  bool Until(bool peer_was_woken, uint64_t& seen, Look&& look) {
+    if (spin_ == 0) return false;
+    if (peer_was_woken) YieldCpu();
+    const uint64_t begin = MonotonicNanoseconds();
+    if (begin < no_spin_before_) return false;
+    for (seen = begin;;) {
+      PauseSpinning();
+      if (look()) {
+        in_vain_ = 0;
+        return true;
+      }
+      const uint64_t now = MonotonicNanoseconds();
+      if (now - seen > kDescheduled) {
+        no_spin_before_ = now + kNoSpin;
+        return false;
+      }
+      if (now - begin >= spin_) {
+        if (++in_vain_ >= kInVain) {
+          in_vain_ = kInVain - 1;  // Trying again, once is enough.
+          no_spin_before_ = now + kNoSpin;
+        }
+        return false;
+      }
+      seen = now;
+    }
+  }
+
+ private:
+  // Two looks at the clock that far apart mean that the spinning thread was descheduled: others need the CPU more.
+  static constexpr uint64_t kDescheduled = 100'000;
+  // A side that has spun in vain so often in a row has a peer that is slow, or that cannot run because this machine is
+  // busy, perhaps with the spinning itself.
+  static constexpr int kInVain = 3;
+  // For how long there is no spinning after either.
+  static constexpr uint64_t kNoSpin = 5'000'000;
+
+  const uint64_t spin_;          // Nanoseconds,
+  uint64_t no_spin_before_ = 0;  // and a time.
+  int in_vain_ = 0;
+};
+
+}  // namespace lisafs
+
+#endif  // LISAFS_LISAFS_SPIN_H_
