@@ -155,9 +155,8 @@ Status Channel::SendRaw(uint32_t data_length) {
   uint32_t state = mine_;
   if (!window_->state.compare_exchange_strong(state, theirs_)) return Fail(state == kShutDown ? ECONNRESET : EPROTO);
   WakePeer();
-  // A peer that had to be woken is likely to run on this very CPU next, and of much data this CPU's cache has parts
-  // only.
-  if (!kOneCpu && !peer_was_asleep_) Demote({base_, kDataOffset + std::min(data_length, kMaxDemoted)});
+  // A peer that sleeps is likely to run on this very CPU next, and of much data this CPU's cache has parts only.
+  if (!kOneCpu && tell_sleep_ && !peer_was_asleep_) Demote({base_, kDataOffset + std::min(data_length, kMaxDemoted)});
   return {};
 }
 

@@ -6,7 +6,8 @@
 #        bench.sh fs [operations|fio|trees] [--json] [--quick] [--rounds N] [--systems NAME,...] [--plot FILE.svg] [--directory DIR]
 #   rpc      one null request and its answer between two processes: over shared memory (channel), with both processes on one CPU
 #            (one-cpu), and over a socket
-#   gofer    file operations of gVisor's own client, one at a time, on lisafs-gofer and on gVisor's gofer
+#   gofer    file operations of gVisor's own client, one at a time, on lisafs-gofer and on gVisor's gofer;
+#            "null" is a server that answers at once without any work, the bound of what a gofer can reach with this client
 #   fs       containers' files through lisafs and its peers: operations on single files, fio, and work on whole trees;
 #            "fs --help" says what its options do
 #   --json   one JSON object on stdout and nothing else, instead of a table
@@ -59,6 +60,7 @@ case $name in
     [[ $EUID == 0 ]] || die "gofer: must run as root, since lisafs-gofer confines itself"
     prepare
     build_cc gofer lisafs-gofer
+    build_cc benchmarks null-gofer
     build_go ./gofer bench-gofer
     ;;
   *) usage ;;

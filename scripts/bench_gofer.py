@@ -21,7 +21,7 @@ def main():
         print(f"run {run + 1} of {RUNS}", file=sys.stderr)
         # In memory: what the protocol and the gofers take, not what a disk takes.
         with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-            command = [programs / "bench-gofer", programs / "lisafs-gofer", directory]
+            command = [programs / "bench-gofer", programs / "lisafs-gofer", programs / "null-gofer", directory]
             output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=300).stdout
         for result in json.loads(output):
             values.setdefault((result["work"], result["system"]), []).append(result["value"])

@@ -1,9 +1,10 @@
-// Measures file operations of gVisor's own LISAFS client, one at a time, on lisafs-gofer and on gVisor's gofer.
+// Measures file operations of gVisor's own LISAFS client, one at a time, on lisafs-gofer, on gVisor's gofer, and on a server that does
+// nothing for its answers: what is left then is the client's own time, and the time of two processes that take turns.
 //
-//	usage: PROGRAM GOFER DIRECTORY
+//	usage: PROGRAM GOFER NULL-GOFER DIRECTORY
 //
-// GOFER is the lisafs-gofer to start; both serve DIRECTORY, from processes of their own. Prints one JSON array:
-// [{"work": …, "system": "lisafs" or "gvisor-go", "value": microseconds of one operation}, …].
+// GOFER is the lisafs-gofer to start; it and gVisor's serve DIRECTORY, from processes of their own. Prints one JSON array:
+// [{"work": …, "system": "lisafs", "gvisor-go" or "null", "value": microseconds of one operation}, …].
 package main
 
 import (
@@ -31,20 +32,21 @@ const serverSocket = 3
 var ctx = context.Background()
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: PROGRAM GOFER DIRECTORY")
-		os.Exit(2)
-	}
-	if os.Args[1] == "serve" {
+	if len(os.Args) == 3 && os.Args[1] == "serve" {
 		serve(os.Args[2])
 		return
 	}
+	if len(os.Args) != 4 {
+		fmt.Fprintln(os.Stderr, "usage: PROGRAM GOFER NULL-GOFER DIRECTORY")
+		os.Exit(2)
+	}
 	// A client has as many channels as it may use CPUs at once, but for one.
 	runtime.GOMAXPROCS(max(2, runtime.NumCPU()))
-	gofer, directory := os.Args[1], os.Args[2]
+	gofer, null, directory := os.Args[1], os.Args[2], os.Args[3]
 	mounts := []*mount{
 		newMount("lisafs", gofer, "--serve", fmt.Sprintf("%d=%s", serverSocket, directory)),
 		newMount("gvisor-go", "/proc/self/exe", "serve", directory),
+		newMount("null", null, fmt.Sprint(serverSocket)),
 	}
 
 	type result struct {
