@@ -223,7 +223,8 @@ int Main(int argc, char** argv) {
   OrDie(GoferPolicy({.proc_self_fd = self.fd(),
                      .read_only = AllReadOnly(mounts),
                      .open_sockets = Any(mounts, &GoferArguments::Mount::uds_open),
-                     .create_sockets = Any(mounts, &GoferArguments::Mount::uds_create)})
+                     .create_sockets = Any(mounts, &GoferArguments::Mount::uds_create),
+                     .ready_fd = arguments.ready_fd})
             .Install(arguments.name_violations ? OnViolation::kNameAndKill : OnViolation::kKill));
 
   SayReady(arguments.ready_fd);

@@ -141,6 +141,9 @@ SeccompPolicy GoferPolicy(const GoferPolicyOptions& options) {
   SeccompPolicy policy;
   AllowRuntime(policy);
   AllowTransport(policy);
+  if (options.ready_fd >= 0) {
+    policy.Allow(SCMP_SYS(write), "the line that says ready", {ArgIs(0, options.ready_fd, "--ready-fd")});
+  }
   AllowConnections(policy);
   AllowReading(policy, options);
   if (!options.read_only) AllowChanging(policy, options);

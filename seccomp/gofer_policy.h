@@ -15,6 +15,8 @@ struct GoferPolicyOptions {
   // A mount's client may connect to the sockets in it; may make sockets in it that it serves.
   bool open_sockets = false;
   bool create_sockets = false;
+  // Where the line is written that says ready; negative: nowhere.
+  int ready_fd = -1;
 };
 
 // For the gofer. To be made by the process that installs it, since it admits signals to that process.

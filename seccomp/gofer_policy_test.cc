@@ -113,6 +113,14 @@ const Case kCases[] = {
      [](const Held& h) {
        if (pwrite(h.fd(), "x", 1, 0) > 0) return;
      }},
+    {"write", kNever,
+     [](const Held& h) {
+       if (write(h.fd(), "x", 1) > 0) return;
+     }},
+    {"last words", kAlways,
+     [](const Held&) {
+       if (write(STDERR_FILENO, "", 0) > 0) return;
+     }},
     {"ftruncate", kReadWrite,
      [](const Held& h) {
        if (ftruncate(h.fd(), 1) < 0) return;

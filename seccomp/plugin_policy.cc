@@ -11,6 +11,7 @@ SeccompPolicy PluginPolicy() {
   // There is no sendmsg on purpose: with it a hostile plugin could fill sockets with descriptors, of which all
   // processes of a user may have only so many on their way.
   policy.Allow(SCMP_SYS(read), "FUSE requests")
+      .Allow(SCMP_SYS(write), "answers to them; the line that says ready")
       .Allow(SCMP_SYS(newfstatat), "the size of a channel's window file: libc's fstat", {ArgIsDescriptor(0)})
       .Allow(SCMP_SYS(pread64), "donated files")
       .Allow(SCMP_SYS(pwrite64), "donated files")

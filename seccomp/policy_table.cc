@@ -58,6 +58,7 @@ std::set<std::string> Rows(const SeccompPolicy& policy, const std::set<std::stri
 std::set<std::string> GoferRows(const std::set<std::string>& shared) {
   auto rows = [&](GoferPolicyOptions options) {
     options.proc_self_fd = 3;
+    options.ready_fd = 4;
     return Rows(GoferPolicy(options), shared);
   };
   const std::set<std::string> writable = rows({.read_only = false});

@@ -57,7 +57,7 @@ void AllowTimeAndSignals(SeccompPolicy& policy) {
 }
 
 void AllowLastWords(SeccompPolicy& policy) {
-  policy.Allow(SCMP_SYS(write), "errors on stderr; the line that says ready")
+  policy.Allow(SCMP_SYS(write), "errors", {ArgIs(0, STDERR_FILENO, "stderr")})
       .Allow(SCMP_SYS(writev), "libc's own last words", {ArgIs(0, STDERR_FILENO, "stderr")})
       // malloc asks /proc/sys/vm/overcommit_memory when a thread's heap shrinks, and does without an answer.
       .Refuse(SCMP_SYS(openat), ENOENT, "libc looks for system files; there are none",
