@@ -1,0 +1,394 @@
+// One client uses all that it can get, or its disk stands still: what others notice of it, and what the gofer needs for
+// it, is bounded.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <linux/fuse.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/fd.h"
+#include "sandbox/fuse_mount.h"
+#include "tests/hostile/served.h"
+
+namespace lisafs::conformance {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+using tests::Eventually;
+using tests::TempDir;
+
+class ServiceTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "lisafs-gofer wants root";
+    for (TempDir& each : directories_) tests::WriteFile(each / "file", "content");
+  }
+
+  // The slowest of some round trips.
+  static milliseconds Slowest(Served& served, size_t mount) {
+    steady_clock::duration slowest{};
+    for (int i = 0; i < 200; ++i) {
+      auto start = steady_clock::now();
+      EXPECT_TRUE(Ask<Mid::kFStat>(served.socket(mount), {served.root(mount)}).ok());
+      slowest = std::max(slowest, steady_clock::now() - start);
+    }
+    return std::chrono::duration_cast<milliseconds>(slowest);
+  }
+
+  static bool IsLong() { return getenv("LISAFS_TEST_LONG") != nullptr; }
+
+  TempDir directories_[2];
+};
+
+// ---- Descriptors on their way.
+
+// A message that carries `count` descriptors.
+int SendDescriptors(int socket, int fd, size_t count) {
+  std::vector<char> control(CMSG_SPACE(count * sizeof(int)));
+  char byte = 0;
+  iovec part{&byte, 1};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* rights = CMSG_FIRSTHDR(&message);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(count * sizeof(int));
+  for (size_t i = 0; i < count; ++i) memcpy(CMSG_DATA(rights) + i * sizeof(int), &fd, sizeof fd);
+  return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? errno : 0;
+}
+
+// What root in a container can do: fill sockets of its own with descriptors, which the kernel counts for all of root's
+// processes together. It shows that a gofer is then refused, and that its client is served all the same.
+TEST_F(ServiceTest, DescriptorsThatCannotBeSentAreDoneWithout) {
+  constexpr size_t kLimit = 300, kPerMessage = 200;
+  Served served({{directories_[0].path()}, {directories_[1].path()}},
+                {"prlimit", "--nofile=" + std::to_string(kLimit) + ":" + std::to_string(kLimit), "--"});
+  auto channel = served.MakeChannel();
+  ASSERT_NE(channel, nullptr);
+  const OpenAtReq open{.fd = served.Find("file"), .flags = O_RDWR};
+  auto donated = [&](Lane& lane) {
+    Answer answer = Ask<Mid::kOpenAt>(lane, open);
+    EXPECT_TRUE(answer.ok()) << answer;
+    OpenAtResp response;
+    if (!answer.ok() || !Decode(answer.payload, response)) return size_t{9};
+    EXPECT_TRUE(Ask<Mid::kPRead>(lane, {.fd = response.open_fd, .count = 7}).ok());
+    Fdid fds[] = {response.open_fd};
+    Ask<Mid::kClose>(lane, {FdArray(fds)});
+    return answer.donated.size();
+  };
+  EXPECT_EQ(donated(served.socket()), 1u);
+  EXPECT_EQ(donated(*channel), 1u);
+  {
+    int ends[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    Fd from(ends[0]), to(ends[1]);
+    for (size_t sent = 0; sent <= 2 * kLimit; sent += kPerMessage) {
+      ASSERT_EQ(SendDescriptors(from.get(), from.get(), kPerMessage), 0);
+    }
+    EXPECT_EQ(donated(served.socket()), 0u) << "the kernel counts otherwise than this test thinks";
+    EXPECT_EQ(donated(*channel), 0u);
+    EXPECT_TRUE(Ask<Mid::kFStat>(served.socket(1), {served.root(1)}).ok());
+  }
+  // Closed sockets are emptied by the kernel's garbage collector, in its own time.
+  EXPECT_TRUE(Eventually(seconds(10), [&] { return donated(served.socket()) == 1; }));
+  EXPECT_EQ(donated(*channel), 1u);
+}
+
+TEST_F(ServiceTest, AClientHoldsFewDescriptorsOnTheirWay) {
+  Served served({Served::Mount{directories_[0].path()}});
+  auto channel = served.MakeChannel();
+  ASSERT_NE(channel, nullptr);
+  // It can put none there.
+  EXPECT_EQ(SendDescriptors(channel->descriptors(), channel->memory(), 1), EPIPE);
+  // And leaves few that it was sent.
+  Fdid file = served.Find("file");
+  size_t announced = 0;
+  for (int i = 0; i < 200; ++i) {
+    Bytes request = Encoded(OpenAtReq{.fd = file});
+    channel->Write(static_cast<uint16_t>(Mid::kOpenAt), 0, request);
+    channel->Flip(static_cast<uint32_t>(4 + request.size()));
+    ASSERT_EQ(channel->WaitForTurn(), Answer::End::kAnswered) << i;
+    announced += std::to_integer<size_t>(channel->window()[18]);
+  }
+  EXPECT_GE(announced, 2u);
+  EXPECT_LE(announced, 16u);
+
+  // On the socket lane: answers that it does not read hold the lane up before they are many.
+  Bytes requests;
+  for (int i = 0; i < 1000; ++i) {
+    Bytes frame = RawSocket::Frame(static_cast<uint16_t>(Mid::kOpenAt), Encoded(OpenAtReq{.fd = file}));
+    requests.insert(requests.end(), frame.begin(), frame.end());
+  }
+  const size_t before = served.Fds();
+  ASSERT_TRUE(served.socket().Send(requests));
+  size_t opened = 0;
+  EXPECT_FALSE(Eventually(milliseconds(1000),
+                          [&] {
+                            opened = served.Fds() - before;
+                            return opened > 150;
+                          }))
+      << opened << " answers are on their way";
+  EXPECT_GT(opened, 1u);
+}
+
+// ---- Memory.
+
+TEST_F(ServiceTest, TenThousandOpensAreBoundedAndGivenBack) {
+  rlimit limit;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  Served served({{directories_[0].path()}, {directories_[1].path()}});
+  const size_t memory = served.MemoryKilobytes(), fds = served.Fds();
+  const Fdid file = served.Find("file");
+  std::vector<Fdid> held;
+  for (int i = 0; i < 10'000; ++i) {
+    Answer answer = Ask<Mid::kOpenAt>(served.socket(), {.fd = file});
+    OpenAtResp response;
+    if (!answer.ok()) {
+      EXPECT_EQ(answer.ToString(), "EMFILE");
+      break;
+    }
+    ASSERT_TRUE(Decode(answer.payload, response));
+    held.push_back(response.open_fd);
+  }
+  // The other connection's share of descriptors is its own.
+  EXPECT_NE(served.Find("file", 1), kInvalidFdid);
+  EXPECT_GT(held.size(), 100u);
+  EXPECT_LT(served.MemoryKilobytes() - memory, 1024 + held.size()) << "KB, for " << held.size();
+  for (size_t i = 0; i < held.size(); i += 500) {
+    auto some = std::span(held).subspan(i, std::min<size_t>(500, held.size() - i));
+    ASSERT_TRUE(Ask<Mid::kClose>(served.socket(), {FdArray(some)}).ok());
+  }
+  EXPECT_TRUE(Eventually(seconds(5), [&] { return served.Fds() <= fds + 2; }));
+}
+
+TEST_F(ServiceTest, AnEnormousDirectoryIsListedInPieces) {
+  const int count = IsLong() ? 1'000'000 : 50'000;
+  for (int i = 0; i < count; ++i) {
+    ASSERT_EQ(mknod((directories_[0] / ("entry" + std::to_string(i))).c_str(), S_IFREG | 0644, 0), 0);
+  }
+  Served served({{directories_[0].path()}, {directories_[1].path()}});
+  const size_t memory = served.MemoryKilobytes();
+  Answer opened = Ask<Mid::kOpenAt>(served.socket(), {.fd = served.root()});
+  OpenAtResp open;
+  ASSERT_TRUE(opened.ok() && Decode(opened.payload, open));
+  size_t entries = 0;
+  while (true) {
+    Answer answer = Ask<Mid::kGetdents64>(served.socket(), {.fd = open.open_fd, .count = 1 << 20});
+    Getdents64Resp response;
+    ASSERT_TRUE(answer.ok() && Decode(answer.payload, response)) << answer;
+    if (response.count == 0) break;
+    entries += response.count;
+    ASSERT_TRUE(Ask<Mid::kFStat>(served.socket(1), {served.root(1)}).ok());
+  }
+  EXPECT_GE(entries, static_cast<size_t>(count));
+  // Messages of a megabyte, whatever the directory's size.
+  EXPECT_LT(served.MemoryKilobytes() - memory, 8192u);
+}
+
+// Each directory in the one before, of which the client then keeps nothing: the chain of their positions stays as long
+// as the last one is held, and goes without a recursion as deep.
+TEST_F(ServiceTest, ADeepTreeIsGivenBack) {
+  const int depth = IsLong() ? 20'000 : 2'000;
+  // Removed from the top in pieces: no path is that long.
+  TempDir deep;
+  {
+    Served served({{deep.path()}, {directories_[1].path()}});
+    const size_t memory = served.MemoryKilobytes();
+    Fdid current = served.root();
+    for (int i = 0; i < depth; ++i) {
+      CreateCommon common{.dir_fd = current, .mode = 0755};
+      Answer made = Ask<Mid::kMkdirAt>(served.socket(), {.common = common, .name = "d"});
+      InodeResp response;
+      if (!made.ok()) {
+        ADD_FAILURE() << made << " at " << i;
+        break;
+      }
+      ASSERT_TRUE(Decode(made.payload, response));
+      Fdid fds[] = {current};
+      ASSERT_TRUE(Ask<Mid::kClose>(served.socket(), {FdArray(fds)}).ok());
+      current = response.child.control_fd;
+    }
+    EXPECT_LT(served.MemoryKilobytes() - memory, 4096u + static_cast<size_t>(depth)) << "KB";
+    served.HangUp(0);
+    EXPECT_LT(Slowest(served, 1), seconds(1));
+  }
+  Fd top(open(deep.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  for (int i = 0; i < depth; ++i) {
+    // d/d becomes the new d.
+    if (renameat(top.get(), "d/d", top.get(), "next") != 0 || unlinkat(top.get(), "d", AT_REMOVEDIR) != 0 ||
+        renameat(top.get(), "next", top.get(), "d") != 0) {
+      break;
+    }
+  }
+  unlinkat(top.get(), "d", AT_REMOVEDIR);
+}
+
+TEST_F(ServiceTest, TheGofersMemoryHasALimit) {
+  Served served({Served::Mount{directories_[0].path()}});
+  rlimit data, core, files;
+  ASSERT_EQ(prlimit(served.pid(), RLIMIT_DATA, nullptr, &data), 0);
+  ASSERT_EQ(prlimit(served.pid(), RLIMIT_CORE, nullptr, &core), 0);
+  ASSERT_EQ(prlimit(served.pid(), RLIMIT_NOFILE, nullptr, &files), 0);
+  EXPECT_EQ(core.rlim_max, 0u);
+#ifndef __SANITIZE_ADDRESS__
+  EXPECT_LE(data.rlim_max, (uint64_t{640} << 20) + files.rlim_max * 4096);
+#endif
+}
+
+// ---- A disk that stands still.
+
+// FUSE_STATX, younger than Debian 12's <linux/fuse.h>.
+constexpr uint32_t kFuseStatx = 52;
+
+// A FUSE file system that says what its root is, and after that answers nothing.
+class StuckDisk {
+ public:
+  explicit StuckDisk(const std::string& mount_point) {
+    auto fuse = MakeFuseMount(S_IFDIR, {});
+    if (!fuse.ok()) {
+      why_not_ = fuse.status().ToString();
+      return;
+    }
+    Fd point(open(mount_point.c_str(), O_PATH | O_CLOEXEC));
+    if (!AttachMount(fuse->mount.get(), point.get()).ok()) {
+      why_not_ = "it cannot be mounted";
+      return;
+    }
+    device_ = std::move(fuse->device);
+    answering_ = std::thread([this] { Answer(); });
+  }
+  ~StuckDisk() { Break(); }
+
+  const std::string& why_not() const { return why_not_; }
+  // How many requests wait for an answer.
+  int waiting() const { return waiting_; }
+  // From now on it does not even take requests.
+  void Stop() {
+    stop_ = true;
+    if (answering_.joinable()) answering_.join();
+  }
+  // Whoever waits is told ENOTCONN.
+  void Break() {
+    Stop();
+    device_.reset();
+  }
+
+ private:
+  void Answer() {
+    fcntl(device_.get(), F_SETFL, O_NONBLOCK);
+    alignas(8) char request[1 << 16];
+    while (!stop_) {
+      ssize_t size = read(device_.get(), request, sizeof request);
+      if (size < 0) {
+        std::this_thread::sleep_for(milliseconds(5));
+        continue;
+      }
+      fuse_in_header header;
+      memcpy(&header, request, sizeof header);
+      if (header.opcode == FUSE_INIT) {
+        fuse_init_out init = {};
+        init.major = FUSE_KERNEL_VERSION;
+        init.minor = 31;
+        init.max_write = 4096;
+        init.flags = FUSE_PARALLEL_DIROPS;  // Otherwise one look-up in a directory waits for another.
+        Reply(header, init);
+      } else if (header.opcode == FUSE_GETATTR && header.nodeid == FUSE_ROOT_ID) {
+        fuse_attr_out attr = {};
+        attr.attr_valid = 1'000'000;
+        attr.attr.ino = 1;
+        attr.attr.mode = S_IFDIR | 0755;
+        attr.attr.nlink = 2;
+        Reply(header, attr);
+      } else if (header.opcode == kFuseStatx) {
+        const fuse_out_header refusal = {sizeof refusal, -ENOSYS, header.unique};
+        EXPECT_EQ(write(device_.get(), &refusal, sizeof refusal), static_cast<ssize_t>(sizeof refusal));
+      } else if (header.opcode != FUSE_INTERRUPT && header.opcode != FUSE_FORGET) {
+        ++waiting_;
+      }
+    }
+  }
+  template <typename Body>
+  void Reply(const fuse_in_header& header, const Body& body) {
+    struct {
+      fuse_out_header header;
+      Body body;
+    } reply = {{sizeof reply, 0, header.unique}, body};
+    EXPECT_EQ(write(device_.get(), &reply, sizeof reply), static_cast<ssize_t>(sizeof reply));
+  }
+
+  std::string why_not_;
+  Fd device_;
+  std::atomic<bool> stop_ = false;
+  std::atomic<int> waiting_ = 0;
+  std::thread answering_;
+};
+
+TEST_F(ServiceTest, ADiskThatStandsStillHoldsUpOnlyWhoUsesIt) {
+  tests::MakeDirectory(directories_[0] / "stuck");
+  StuckDisk disk(directories_[0] / "stuck");
+  if (!disk.why_not().empty()) GTEST_SKIP() << "no FUSE here: " << disk.why_not();
+  Served served({{directories_[0].path()}, {directories_[1].path()}, {directories_[0] / "stuck"}});
+  // A client of the disk, and one of a mount that the disk is mounted in: all their lanes but one wait for it.
+  std::vector<std::unique_ptr<RawChannel>> channels;
+  int lanes = 0;
+  for (size_t mount : {size_t{0}, size_t{2}}) {
+    Fdid directory = mount == 0 ? served.Find("stuck") : served.root(2);
+    ASSERT_NE(directory, kInvalidFdid);
+    while (auto channel = served.MakeChannel(mount)) {
+      std::string name = "name" + std::to_string(lanes++);
+      std::string_view view = name;
+      Bytes request = Encoded(WalkReq{directory, StringArray({&view, 1})});
+      channel->Write(static_cast<uint16_t>(Mid::kWalk), 0, request);
+      channel->Flip(static_cast<uint32_t>(4 + request.size()));
+      channels.push_back(std::move(channel));
+    }
+  }
+  ASSERT_GE(lanes, 2);
+  EXPECT_TRUE(Eventually(seconds(10), [&] { return disk.waiting() >= lanes; })) << disk.waiting();
+  // The other mount, and what else is in the mount that has the disk within.
+  EXPECT_LT(Slowest(served, 1), seconds(1));
+  EXPECT_LT(Slowest(served, 0), seconds(1));
+  EXPECT_NE(served.Find("file", 0), kInvalidFdid);
+  EXPECT_NE(served.Find("file", 1), kInvalidFdid);
+  // A client that leaves meanwhile is no burden to the others.
+  served.HangUp(2);
+  EXPECT_LT(Slowest(served, 1), seconds(1));
+  disk.Break();
+  for (auto& channel : channels) EXPECT_NE(channel->WaitForTurn(), Answer::End::kSilent);
+}
+
+// As when the sandbox is deleted. (A request that a FUSE server has taken and does not answer is beyond SIGKILL: the
+// kernel waits it out. What blocks in a disk's own driver may be, too.)
+TEST_F(ServiceTest, AGoferCanBeKilledWhileItsDiskStandsStill) {
+  tests::MakeDirectory(directories_[0] / "stuck");
+  StuckDisk disk(directories_[0] / "stuck");
+  if (!disk.why_not().empty()) GTEST_SKIP() << "no FUSE here: " << disk.why_not();
+  Served served({{directories_[0] / "stuck"}, {directories_[1].path()}});
+  disk.Stop();
+  std::string_view name = "name";
+  Bytes request = Encoded(WalkReq{served.root(), StringArray({&name, 1})});
+  ASSERT_TRUE(served.socket().Send(RawSocket::Frame(static_cast<uint16_t>(Mid::kWalk), request)));
+  EXPECT_EQ(served.socket().Receive(milliseconds(300)).ToString(), "no answer");
+  EXPECT_TRUE(served.Kill());
+}
+
+}  // namespace
+}  // namespace lisafs::conformance
