@@ -44,4 +44,11 @@ Result<fuse_init_out> Negotiate(const fuse_init_in& offer) {
   return answer;
 }
 
+bool TakeIoUring(const fuse_init_in& offer, fuse_init_out& answer) {
+  constexpr uint32_t kFlag = kFuseOverIoUring >> 32;
+  if (!(answer.flags & FUSE_INIT_EXT) || !(offer.flags2 & kFlag)) return false;
+  answer.flags2 |= kFlag;
+  return true;
+}
+
 }  // namespace lisafs

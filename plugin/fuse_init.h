@@ -10,6 +10,9 @@ namespace lisafs {
 // Linux 5.12 (FUSE 7.33), which lacks what the answers to other requests rely on.
 Result<fuse_init_out> Negotiate(const fuse_init_in& offer);
 
+// Takes FUSE over io_uring as well, if the kernel offers it.
+bool TakeIoUring(const fuse_init_in& offer, fuse_init_out& answer);
+
 }  // namespace lisafs
 
 #endif  // LISAFS_PLUGIN_FUSE_INIT_H_

@@ -35,6 +35,20 @@ TEST(FuseInit, TakesNothingThatIsNotOffered) {
   EXPECT_EQ(answer->flags, unsigned{FUSE_BIG_WRITES});
 }
 
+TEST(FuseInit, TakesIoUringIfItIsOffered) {
+  const fuse_init_in offer = {.major = 7, .minor = 45, .flags = kEverything, .flags2 = kEverything};
+  fuse_init_out answer = *Negotiate(offer);
+  EXPECT_TRUE(TakeIoUring(offer, answer));
+  EXPECT_EQ(answer.flags2, uint32_t{1} << 9);
+  const fuse_init_in without = {.major = 7, .minor = 45, .flags = kEverything, .flags2 = 0};
+  answer = *Negotiate(without);
+  EXPECT_FALSE(TakeIoUring(without, answer));
+  EXPECT_EQ(answer.flags2, 0u);
+  const fuse_init_in old = {.major = 7, .minor = 35, .flags = FUSE_BIG_WRITES, .flags2 = kEverything};
+  answer = *Negotiate(old);
+  EXPECT_FALSE(TakeIoUring(old, answer));
+}
+
 TEST(FuseInit, OtherVersions) {
   auto newer = Negotiate({.major = 8, .minor = 0, .flags = kEverything});
   ASSERT_TRUE(newer);

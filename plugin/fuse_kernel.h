@@ -4,6 +4,8 @@
 #include <linux/fuse.h>
 #include <stdint.h>
 
+#include <cstddef>
+
 #include "lisafs/messages.h"
 
 // The kernel's side of FUSE: <linux/fuse.h>, and what is younger than the one Debian 12 ships (protocol 7.38).
@@ -28,6 +30,21 @@ struct FuseStatxOut {
   uint64_t stat_spare[14];
 };
 static_assert(sizeof(FuseStatxOut) == 288);
+
+// FUSE 7.42, Linux 6.14: FUSE over io_uring, a flag of FUSE_INIT and what a request consists of there.
+inline constexpr uint64_t kFuseOverIoUring = uint64_t{1} << 41;
+struct FuseRingHeaders {
+  std::byte in_out[128];  // A fuse_in_header, and then the answer's fuse_out_header.
+  std::byte fixed[128];   // Arguments of a fixed size.
+  struct {
+    uint64_t flags;
+    uint64_t commit_id;
+    uint32_t payload_size;  // What follows, and then what follows the answer's header.
+    uint32_t padding;
+    uint64_t reserved;
+  } entry;
+};
+static_assert(sizeof(FuseRingHeaders) == 288);
 
 // The largest WRITE and READ that are asked for, and the longest name that Linux file systems know.
 inline constexpr uint32_t kMaxTransfer = 1 << 20;

@@ -16,6 +16,7 @@
 #include "confine/confine.h"
 #include "lisafs/client.h"
 #include "plugin/fuse_device.h"
+#include "plugin/fuse_ring.h"
 #include "plugin/mount.h"
 #include "seccomp/plugin_policy.h"
 
@@ -34,6 +35,8 @@ struct MountArgument {
   Fd fuse;
   Fd connection;
   bool read_only = false;
+  bool io_uring = false;
+  std::vector<FuseQueue> queues = {};  // If it is to use io_uring, and can.
 };
 
 struct Arguments {
@@ -65,17 +68,23 @@ Fd Inherited(std::string_view text, std::string_view argument) {
 MountArgument ParseMount(std::string_view text) {
   const std::string argument = "--mount " + std::string(text);
   size_t colon = text.find(':');
-  if (colon == text.npos) DieOfUsage(argument, "expected FUSE:CONN[:ro]");
+  if (colon == text.npos) DieOfUsage(argument, "expected FUSE:CONN[:ro][:uring]");
   std::string_view connection = text.substr(colon + 1);
-  std::string_view option;
-  if (size_t second = connection.find(':'); second != connection.npos) {
-    option = connection.substr(second + 1);
-    connection = connection.substr(0, second);
-    if (option != "ro") DieOfUsage(argument, "\"" + std::string(option) + "\" is not an option");
+  bool read_only = false, io_uring = false;
+  for (size_t last; (last = connection.rfind(':')) != connection.npos; connection = connection.substr(0, last)) {
+    std::string_view option = connection.substr(last + 1);
+    if (option == "ro") {
+      read_only = true;
+    } else if (option == "uring") {
+      io_uring = true;
+    } else {
+      DieOfUsage(argument, "\"" + std::string(option) + "\" is not an option");
+    }
   }
   return {.fuse = Inherited(text.substr(0, colon), argument),
           .connection = Inherited(connection, argument),
-          .read_only = !option.empty()};
+          .read_only = read_only,
+          .io_uring = io_uring};
 }
 
 Arguments ParseArguments(int argc, char** argv) {
@@ -83,9 +92,9 @@ Arguments ParseArguments(int argc, char** argv) {
   std::vector<std::string> mounts;
   std::string ready;
   bool name_violations = false;
-  app.add_option(
-         "--mount", mounts,
-         "FUSE:CONN[:ro]: a /dev/fuse descriptor whose file system has been made, and the connection that serves it")
+  app.add_option("--mount", mounts,
+                 "FUSE:CONN[:ro][:uring]: a /dev/fuse descriptor whose file system has been made, and the connection "
+                 "that serves it")
       ->required();
   app.add_option("--ready-fd", ready, "Descriptor to write the process's pid and \"ready\" to")->type_name("FD");
   app.add_flag("--name-violations", name_violations,
@@ -109,8 +118,31 @@ void OrDie(const StepResult<void>& step) {
   if (!step) Die(step.error().what, step.error().error.ToString());
 }
 
+int MaxThreads(const Arguments& arguments) {
+  int threads = kOwnThreads;
+  for (const MountArgument& mount : arguments.mounts) {
+    threads += kThreadsPerMount + (mount.io_uring ? static_cast<int>(FuseRingsOfMount()) : 0);
+  }
+  return threads;
+}
+
+// Whether there are any. A mount without them is served by reading the device.
+bool MakeQueues(Arguments& arguments) {
+  bool any = false;
+  for (MountArgument& mount : arguments.mounts) {
+    if (!mount.io_uring) continue;
+    if (auto queues = MakeFuseQueues(mount.fuse.get())) {
+      mount.queues = std::move(*queues);
+      any = true;
+    } else {
+      PrintError("FUSE over io_uring", queues.error().ToString());
+    }
+  }
+  return any;
+}
+
 // From here on the process can do nothing but what it holds descriptors for.
-void Confine(const Arguments& arguments) {
+void Confine(Arguments& arguments) {
   std::vector<int> keep;
   for (const MountArgument& mount : arguments.mounts) {
     keep.push_back(mount.fuse.get());
@@ -119,12 +151,12 @@ void Confine(const Arguments& arguments) {
   if (arguments.ready) keep.push_back(arguments.ready.get());
 
   OrDie(CloseOtherDescriptors(keep));
-  OrDie(EnterNamespaces(arguments.ready.get(),
-                        kOwnThreads + kThreadsPerMount * static_cast<int>(arguments.mounts.size())));
+  OrDie(EnterNamespaces(arguments.ready.get(), MaxThreads(arguments)));
+  const bool io_uring = MakeQueues(arguments);
   OrDie(EmptyRoot());
   OrDie(DropPrivileges({}));
   OrDie(RestrictFileAccess({}));
-  OrDie(PluginPolicy().Install(arguments.name_violations ? OnViolation::kNameAndKill : OnViolation::kKill));
+  OrDie(PluginPolicy(io_uring).Install(arguments.name_violations ? OnViolation::kNameAndKill : OnViolation::kKill));
 }
 
 void SayReady(Fd ready) {
@@ -136,7 +168,8 @@ void SayReady(Fd ready) {
 void Serve(MountArgument argument) {
   auto client = Client::Connect(std::move(argument.connection), {.max_channels = 2, .spin = kSpin});
   if (!client) Die("connect to the gofer", client.error().ToString());
-  Mount mount(std::make_unique<FuseDevice>(std::move(argument.fuse)), std::move(*client), argument.read_only);
+  Mount mount(std::make_unique<FuseDevice>(std::move(argument.fuse)), std::move(*client), argument.read_only,
+              std::move(argument.queues));
   mount.Serve();
 }
 

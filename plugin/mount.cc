@@ -1,5 +1,7 @@
 #include "plugin/mount.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <cstring>
 #include <span>
@@ -7,6 +9,7 @@
 #include <utility>
 
 #include "base/program.h"
+#include "plugin/fuse_init.h"
 
 namespace lisafs {
 namespace {
@@ -14,10 +17,26 @@ namespace {
 // The largest transfer, and a page for what goes with it.
 constexpr size_t kBufferSize = kMaxTransfer + 4096;
 
+// A queue's requests are made on its CPU: there, taking turns with whoever waits for the answer wakes no other. It may
+// be one that this process may not use, and then it does without.
+void StayOnCpu(int cpu) {
+  cpu_set_t* cpus = CPU_ALLOC(cpu + 1);
+  if (cpus == nullptr) return;
+  const size_t size = CPU_ALLOC_SIZE(cpu + 1);
+  CPU_ZERO_S(size, cpus);
+  CPU_SET_S(cpu, size, cpus);
+  sched_setaffinity(0, size, cpus);
+  CPU_FREE(cpus);
+}
+
 }  // namespace
 
-Mount::Mount(std::unique_ptr<FuseTransport> kernel, std::unique_ptr<Client> server, bool read_only)
-    : kernel_(std::move(kernel)), server_(std::move(server)), operations_(*server_, read_only) {}
+Mount::Mount(std::unique_ptr<FuseTransport> kernel, std::unique_ptr<Client> server, bool read_only,
+             std::vector<FuseQueue> queues)
+    : kernel_(std::move(kernel)),
+      server_(std::move(server)),
+      operations_(*server_, read_only),
+      queues_(std::move(queues)) {}
 
 void Mount::Serve() {
   Work();
@@ -44,7 +63,7 @@ void Mount::Work() {
   Request request;
   auto answer = std::make_unique_for_overwrite<std::byte[]>(kBufferSize);
   Reply reply({answer.get(), kBufferSize});
-  while (Next(request)) Serve(request, reply);
+  while (Next(request)) Serve(request.span(), reply, *kernel_);
 }
 
 bool Mount::Next(Request& request) {
@@ -96,16 +115,71 @@ bool Mount::LeaveToOthers(Request& request) {
   return true;
 }
 
-void Mount::Serve(const Request& request, Reply& reply) {
-  int error = operations_.Serve(request.span(), reply);
+void Mount::Serve(std::span<const std::byte> request, Reply& reply, FuseReplies& kernel) {
+  fuse_in_header header = {};
+  memcpy(&header, request.data(), std::min(request.size(), sizeof header));
+  int error = operations_.Serve(request, reply);
   if (!reply.expected()) return;
-  const uint64_t unique = request.Header().unique;
   if (reply.changed != 0) ForgetAttributes(reply.changed);
-  Status sent = kernel_->Send(reply.Finish(unique, error));
+  const bool with_rings = header.opcode == FUSE_INIT && error == 0 && StartRings(request, reply);
+  Status sent = kernel.Send(reply.Finish(header.unique, error));
+  if (with_rings) rings_begin_.set_value(sent.has_value());
   if (sent) return;
   operations_.TakeBack(reply);
   // ENOENT: nobody waits for it any more. Otherwise the kernel did not like the answer and somebody does.
-  if (sent.error() != Errno(ENOENT)) sent = kernel_->Send(reply.Finish(unique, EIO));
+  if (sent.error() != Errno(ENOENT)) sent = kernel.Send(reply.Finish(header.unique, EIO));
+}
+
+bool Mount::StartRings(std::span<const std::byte> request, Reply& reply) {
+  fuse_init_in offer = {};
+  request = request.subspan(sizeof(fuse_in_header));
+  memcpy(&offer, request.data(), std::min(request.size(), sizeof offer));
+  fuse_init_out answer;
+  memcpy(&answer, reply.payload().data(), sizeof answer);
+  if (queues_.empty() || !TakeIoUring(offer, answer)) return false;
+
+  std::shared_future<bool> begin = rings_begin_.get_future();
+  std::lock_guard lock(mutex_);
+  try {
+    for (FuseQueue& queue : queues_) {
+      workers_.emplace_back([this, &queue, begin] {
+        if (begin.get()) WorkOnRing(queue, 0);
+      });
+    }
+  } catch (const std::system_error& error) {
+    PrintError("threads for FUSE over io_uring", error.what());
+    rings_begin_.set_value(false);
+    queues_.clear();
+    return false;
+  }
+  memcpy(reply.payload().data(), &answer, sizeof answer);
+  return true;
+}
+
+void Mount::WorkOnRing(FuseQueue& queue, size_t index) {
+  if (queue.cpu >= 0) StayOnCpu(queue.cpu);
+  FuseRing& ring = *queue.rings[index];
+  Reply reply({});
+  for (bool others_follow = index + 1 < queue.rings.size();;) {
+    std::span<std::byte> room;
+    auto request = ring.Receive(room);
+    if (!request) {
+      if (request.error() == Errno(ENODEV)) return;
+      // Requests that are put here would wait for ever.
+      Die("FUSE over io_uring", request.error().ToString());
+    }
+    if (std::exchange(others_follow, false)) {
+      // Should this request take long, there is somebody for the next.
+      std::lock_guard lock(mutex_);
+      try {
+        workers_.emplace_back([this, &queue, index] { WorkOnRing(queue, index + 1); });
+      } catch (const std::system_error&) {
+        // The container's limit of processes is reached: those that there are must do.
+      }
+    }
+    reply.Use(room);
+    Serve(*request, reply, ring);
+  }
 }
 
 void Mount::ForgetAttributes(uint64_t nodeid) {

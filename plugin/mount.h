@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -13,6 +14,7 @@
 #include "lisafs/client.h"
 #include "plugin/fuse_device.h"
 #include "plugin/fuse_kernel.h"
+#include "plugin/fuse_ring.h"
 #include "plugin/operations.h"
 #include "plugin/request.h"
 
@@ -28,7 +30,9 @@ class Mount {
   // Requests that may be left to others; then the kernel has to wait.
   static constexpr size_t kMaxBacklog = 256;
 
-  Mount(std::unique_ptr<FuseTransport> kernel, std::unique_ptr<Client> server, bool read_only);
+  // With `queues`, requests come over io_uring if the kernel offers it, but for those that it never sends that way.
+  Mount(std::unique_ptr<FuseTransport> kernel, std::unique_ptr<Client> server, bool read_only,
+        std::vector<FuseQueue> queues = {});
 
   // Serves until the file system is unmounted. To be called once; uses the calling thread as well as others of its own,
   // which have ended when it returns.
@@ -49,12 +53,20 @@ class Mount {
   bool TakeFromBacklog(Request& request);
   // Whether the thread that read this request leaves it to others.
   bool LeaveToOthers(Request& request);
-  void Serve(const Request& request, Reply& reply);
+  void Serve(std::span<const std::byte> request, Reply& reply, FuseReplies& kernel);
+
+  // Before FUSE_INIT is answered: starts a thread for each queue, since the kernel waits for all of them once it was
+  // told that they are there. False if there are none. They begin when `rings_begin_` says so.
+  bool StartRings(std::span<const std::byte> request, Reply& reply);
+  void WorkOnRing(FuseQueue& queue, size_t index);
   void ForgetAttributes(uint64_t nodeid);
 
   const std::unique_ptr<FuseTransport> kernel_;
   const std::unique_ptr<Client> server_;
   Operations operations_;
+
+  std::vector<FuseQueue> queues_;
+  std::promise<bool> rings_begin_;
 
   std::mutex mutex_;
   // Guarded by mutex_:

@@ -66,6 +66,9 @@ class Reply {
   // `buffer`, aligned to 8 bytes, must have room for the header and the largest answer.
   explicit Reply(std::span<std::byte> buffer) : buffer_(buffer) {}
 
+  // Goes on in another buffer.
+  void Use(std::span<std::byte> buffer) { buffer_ = buffer; }
+
   // Forgets all about the previous request.
   void Reset() {
     size_ = sizeof(fuse_out_header);
@@ -89,6 +92,7 @@ class Reply {
   }
   size_t payload_size() const { return size_ - sizeof(fuse_out_header); }
   std::span<const std::byte> payload() const { return buffer_.subspan(sizeof(fuse_out_header), payload_size()); }
+  std::span<std::byte> payload() { return buffer_.subspan(sizeof(fuse_out_header), payload_size()); }
 
   // The kernel waits for no answer.
   void ExpectNone() { expected_ = false; }

@@ -4,7 +4,7 @@
 
 namespace lisafs {
 
-SeccompPolicy PluginPolicy() {
+SeccompPolicy PluginPolicy(bool io_uring) {
   SeccompPolicy policy;
   AllowRuntime(policy);
   AllowTransport(policy);
@@ -20,6 +20,13 @@ SeccompPolicy PluginPolicy() {
       .Allow(SCMP_SYS(fsync), "donated files")
       .Allow(SCMP_SYS(fdatasync), "donated files")
       .Allow(SCMP_SYS(copy_file_range), "between donated files");
+  if (io_uring) {
+    // A ring's command can name neither a file nor an operation that the ring was not made for.
+    policy
+        .Allow(SCMP_SYS(io_uring_enter), "FUSE over io_uring, if it is on: rings that were made, and narrowed, before")
+        .Allow(SCMP_SYS(sched_setaffinity), "FUSE over io_uring, if it is on: a queue's thread stays on its CPU",
+               {ArgIs(0, 0, "the calling thread")});
+  }
   return policy;
 }
 

@@ -7,7 +7,9 @@ namespace lisafs {
 
 // For the plugin, which works on descriptors it was given and opens nothing. To be made by the process that installs
 // it, since it admits signals to that process.
-SeccompPolicy PluginPolicy();
+//
+// `io_uring`: of a plugin whose rings are made and narrowed already (plugin/io_ring.h). It can make no others.
+SeccompPolicy PluginPolicy(bool io_uring);
 
 }  // namespace lisafs
 

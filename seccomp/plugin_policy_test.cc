@@ -76,19 +76,45 @@ const Case kCases[] = {
     {"mount", false, [](int, int) { syscall(SYS_mount, "", "/", "", 0, nullptr); }},
     {"setns", false, [](int, int) { syscall(SYS_setns, -1, 0); }},
     {"ptrace", false, [](int, int) { syscall(SYS_ptrace, 0, 0, 0, 0); }},
+    {"making a ring", false, [](int, int) { syscall(SYS_io_uring_setup, 1, nullptr); }},
+    {"changing a ring", false, [](int file, int) { syscall(SYS_io_uring_register, file, 2, nullptr, 0); }},
+    {"another's CPUs", false, [](int, int) { syscall(SYS_sched_setaffinity, 1, 0, nullptr); }},
 };
+
+// Only with io_uring.
+const Case kRingCases[] = {
+    {"using a ring", true,
+     [](int file, int) {
+       if (syscall(SYS_io_uring_enter, file, 0, 0, 0, nullptr, 0) >= 0 || errno != EOPNOTSUPP) _exit(1);
+     }},
+    {"staying on a CPU", true,
+     [](int, int) {
+       if (syscall(SYS_sched_setaffinity, 0, 0, nullptr) >= 0 || errno != EINVAL) _exit(1);
+     }},
+};
+
+std::string OutcomeUnder(bool io_uring, const Case& c) {
+  return OutcomeOf([&] {
+    Fd file(memfd_create("file", MFD_CLOEXEC));
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) _exit(1);
+    InstallOrExit(PluginPolicy(io_uring));
+    c.call(file.get(), ends[0]);
+  });
+}
 
 TEST(PluginPolicy, AdmitsWhatItShould) {
   for (const Case& c : kCases) {
-    EXPECT_EQ(OutcomeOf([&] {
-                Fd file(memfd_create("file", MFD_CLOEXEC));
-                int ends[2];
-                if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) _exit(1);
-                InstallOrExit(PluginPolicy());
-                c.call(file.get(), ends[0]);
-              }),
-              c.survives ? kSurvived : kKilled)
-        << c.name;
+    for (bool io_uring : {false, true}) {
+      EXPECT_EQ(OutcomeUnder(io_uring, c), c.survives ? kSurvived : kKilled) << c.name << io_uring;
+    }
+  }
+}
+
+TEST(PluginPolicy, AdmitsRingsOnlyToWhoeverHasThem) {
+  for (const Case& c : kRingCases) {
+    EXPECT_EQ(OutcomeUnder(true, c), kSurvived) << c.name;
+    EXPECT_EQ(OutcomeUnder(false, c), kKilled) << c.name;
   }
 }
 

@@ -100,7 +100,7 @@ std::string PolicyTables() {
   for (const std::string& row : GoferRows(shared)) text += row + "\n";
 
   text += "\n## lisafs-plugin\n\n| call | arguments | for |\n|---|---|---|\n";
-  for (const std::string& row : Rows(PluginPolicy(), shared)) text += row + "\n";
+  for (const std::string& row : Rows(PluginPolicy(/*io_uring=*/true), shared)) text += row + "\n";
   return text;
 }
 

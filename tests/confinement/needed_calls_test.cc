@@ -167,7 +167,7 @@ TEST(PluginCallsTest, EachIsNeeded) {
   if (geteuid() != 0) GTEST_SKIP() << "tracing, and FUSE, want root";
   MountedDirectory files({});
   ASSERT_TRUE(files.ok());
-  CallWatcher watcher(files.plugin_pid(), PluginPolicy());
+  CallWatcher watcher(files.plugin_pid(), PluginPolicy(/*io_uring=*/false));
   UseFiles(files);
   EXPECT_TRUE(files.Unmount());
   EXPECT_TRUE(files.BothEnd());

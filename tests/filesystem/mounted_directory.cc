@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
+#include <fstream>
 
 #include "base/fd.h"
 #include "sandbox/detached_tree.h"
@@ -38,6 +40,20 @@ std::optional<Process> Start(Command command, const std::string& log_path) {
   return std::move(*ready);
 }
 
+// With LISAFS_TEST_IO_URING, has the kernel offer FUSE over io_uring from now on until this process ends; other mounts
+// that are made meanwhile do not ask for it.
+bool SwitchOnIoUring() {
+  static constexpr char kSwitch[] = "/sys/module/fuse/parameters/enable_uring";
+  static const bool on = [] {
+    if (getenv("LISAFS_TEST_IO_URING") == nullptr) return false;
+    if (ReadFile(kSwitch).value_or("") == "Y\n") return true;
+    std::ofstream(kSwitch) << "Y" << std::flush;
+    atexit([] { std::ofstream(kSwitch) << "N" << std::flush; });
+    return ReadFile(kSwitch).value_or("") == "Y\n";
+  }();
+  return on;
+}
+
 }  // namespace
 
 MountedDirectory::MountedDirectory(const Options& options) {
@@ -52,6 +68,7 @@ MountedDirectory::MountedDirectory(const Options& options) {
 }
 
 void MountedDirectory::SetUp(const Options& options) {
+  io_uring_ = SwitchOnIoUring();  // Before FUSE_INIT is sent.
   const MountAttributes attributes{.read_only = options.read_only};
   auto tree = OpenDetachedTree(options.single_file ? host_ + "/file" : host_, attributes, false);
   ASSERT_TRUE(tree.ok()) << tree.status();
@@ -78,6 +95,7 @@ void MountedDirectory::SetUp(const Options& options) {
   Command plugin(DataFile("plugin/lisafs-plugin"));
   mount = std::to_string(plugin.Give(std::move(fuse->device))) + ":" + std::to_string(plugin.Give(std::move(client)));
   if (options.read_only) mount += ":ro";
+  if (io_uring_) mount += ":uring";
   plugin.Add("--mount");
   plugin.Add(mount);
   plugin_ = Start(std::move(plugin), directory_ / "plugin.log");

@@ -27,6 +27,8 @@ class MountedDirectory {
   MountedDirectory(const MountedDirectory&) = delete;
 
   bool ok() const { return plugin_.has_value(); }
+  // Whether requests are to come over io_uring.
+  bool io_uring() const { return io_uring_; }
   // The directory as the host sees it, and as a container would.
   const std::string& host() const { return host_; }
   const std::string& mounted() const { return mounted_; }
@@ -50,6 +52,7 @@ class MountedDirectory {
   TempDir directory_;
   const std::string host_ = directory_ / "host";
   std::string mounted_ = directory_ / "mounted";
+  bool io_uring_ = false;
   std::optional<Process> gofer_;
   std::optional<Process> plugin_;
 };
