@@ -66,6 +66,15 @@ Setter Number(int64_t from, int64_t to, std::function<void(Config&, int64_t)> se
   };
 }
 
+Setter Flag(std::function<bool&(Config&)> member) {
+  return [member](const toml::node& node, Config& config) -> absl::Status {
+    auto value = node.value_exact<bool>();
+    if (!value) return InvalidArgumentError("neither true nor false");
+    member(config) = *value;
+    return absl::OkStatus();
+  };
+}
+
 Setter Strings(std::function<std::vector<std::string>&(Config&)> member) {
   return [member](const toml::node& node, Config& config) -> absl::Status {
     const toml::array* array = node.as_array();
@@ -130,6 +139,7 @@ const std::map<std::string, Setter>& Setters() {
       {"state_dir", Path([](Config& c) -> std::string& { return c.state_directory; })},
       {"gofer", Path([](Config& c) -> std::string& { return c.programs.gofer; })},
       {"plugin", Path([](Config& c) -> std::string& { return c.programs.plugin; })},
+      {"fuse.io_uring", Flag([](Config& c) -> bool& { return c.programs.fuse_io_uring; })},
       {"access.reader_group", SetReaderGroup},
       {"limits.message_bytes",
        Number(64 << 10, 64 << 20, [](Config& c, int64_t n) { c.max_message_bytes = static_cast<int>(n); })},

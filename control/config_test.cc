@@ -38,6 +38,8 @@ listen = "127.0.0.1:9469"
 [log]
 format = "json"
 level = "debug"
+[fuse]
+io_uring = true
 [tls]
 listen = "0.0.0.0:7420"
 certificate = "/a"
@@ -53,6 +55,7 @@ admins = ["ops", "root"]
   EXPECT_EQ(config_.limits.calls_per_second, 5);
   EXPECT_EQ(config_.metrics_address, "127.0.0.1:9469");
   EXPECT_TRUE(config_.log_json);
+  EXPECT_TRUE(config_.programs.fuse_io_uring);
   EXPECT_EQ(config_.log_level, "debug");
   EXPECT_EQ(config_.tls_key, "/b");
   EXPECT_THAT(config_.access.tls_admins, ElementsAre("ops", "root"));
@@ -77,6 +80,7 @@ TEST_F(ConfigTest, ErrorsNameTheLineAndTheKey) {
       {"[log]\ndestination = \"here\"", ":2: log.destination: not stderr"},
       {"[access]\nreader_group = \"no-such-group\"", ":2: access.reader_group: no group no-such-group"},
       {"[access]\nreader_group = -1", ":2: access.reader_group: not a group's number"},
+      {"[fuse]\nio_uring = 1", ":2: fuse.io_uring: neither true nor false"},
       {"[metrics]\nlisten = \"0.0.0.0:9469\"", ":2: metrics.listen: not ADDRESS:PORT of this machine's loopback"},
       {"[tls]\nadmins = [1]", ":2: tls.admins: not a list of strings"},
       {"[tls]\nlisten = \"0.0.0.0:1\"", ": tls.listen: needs certificate, key and client_ca"},

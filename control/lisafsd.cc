@@ -8,6 +8,7 @@
 
 #include <exception>
 #include <filesystem>
+#include <fstream>
 
 #include "base/command_line.h"
 #include "base/program.h"
@@ -45,6 +46,9 @@ Config ParseOptions(int argc, char** argv) {
                  "What the next lisafsd needs, best on a tmpfs [" + config.state_directory + "]");
   app.add_option("--gofer", gofer, "The gofer's program [" + config.programs.gofer + "]");
   app.add_option("--plugin", plugin, "The plugin's program [" + config.programs.plugin + "]");
+  bool fuse_io_uring = false;
+  app.add_flag("--fuse-io-uring", fuse_io_uring,
+               "Switch FUSE over io_uring on, for all of this host's FUSE file systems that ask for it");
   ParseCommandLineOrExit(app, argc, argv);
 
   absl::Status read = ReadConfig(file.empty() ? kDefaultConfigPath : file, config);
@@ -59,6 +63,7 @@ Config ParseOptions(int argc, char** argv) {
   override(state_directory, config.state_directory);
   override(gofer, config.programs.gofer);
   override(plugin, config.programs.plugin);
+  config.programs.fuse_io_uring |= fuse_io_uring;
   return config;
 }
 
@@ -99,12 +104,24 @@ absl::StatusOr<std::unique_ptr<Listener>> Listen(const Config& config, Server& s
   return Listener::Open(config.socket, config.access, accepted);
 }
 
+// The kernel's switch is the whole host's, and stays as it is when lisafsd ends: sandboxes go on. Without it they are
+// served all the same.
+void SwitchOnFuseIoUring() {
+  constexpr char kSwitch[] = "/sys/module/fuse/parameters/enable_uring";
+  if (std::ofstream(kSwitch) << "Y" << std::flush) {
+    spdlog::info("switched FUSE over io_uring on: {}", kSwitch);
+  } else {
+    spdlog::warn("FUSE over io_uring is not to be had: cannot write {}", kSwitch);
+  }
+}
+
 // Serves until a signal says to stop. Sandboxes go on.
 absl::Status Serve(const Config& config) {
   auto audit = AuditLog::Open(config.audit_file);
   if (!audit.ok()) return Annotate("audit log", audit.status());
   auto state = StateDirectory::Open(config.state_directory);
   if (!state.ok()) return Annotate("state directory", state.status());
+  if (config.programs.fuse_io_uring) SwitchOnFuseIoUring();
   Events events;
   auto registry = Registry::Open(*std::move(state), config.programs, events);
   if (!registry.ok()) return Annotate("state directory", registry.status());

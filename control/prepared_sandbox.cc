@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <utility>
 
@@ -118,13 +119,16 @@ Command GoferCommand(const std::string& path, const CreateSandboxRequest& reques
   return command;
 }
 
-Command PluginCommand(const std::string& path, const CreateSandboxRequest& request, std::vector<Parts>& all) {
-  Command command(path);
+Command PluginCommand(const SandboxPrograms& programs, const CreateSandboxRequest& request, std::vector<Parts>& all) {
+  Command command(programs.plugin);
   for (size_t i = 0; i < all.size(); ++i) {
     int fuse = command.Give(std::move(all[i].fuse.device));
     int connection = command.Give(std::move(all[i].plugin_connection));
     command.Add("--mount");
-    command.Add(absl::StrCat(fuse, ":", connection, request.mounts(static_cast<int>(i)).read_only() ? ":ro" : ""));
+    // A single file is not worth a thread for each CPU.
+    const bool io_uring = programs.fuse_io_uring && S_ISDIR(all[i].tree.type);
+    command.Add(absl::StrCat(fuse, ":", connection, request.mounts(static_cast<int>(i)).read_only() ? ":ro" : "",
+                             io_uring ? ":uring" : ""));
   }
   return command;
 }
@@ -169,7 +173,7 @@ absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequ
   if (!gofer_launch.ok()) return Annotate("gofer did not start", gofer_launch.status());
   std::optional<Launch> plugin_launch;
   if (!request.has_client()) {
-    auto launch = Launch::Spawn(PluginCommand(programs.plugin, request, *parts), *plugin_log);
+    auto launch = Launch::Spawn(PluginCommand(programs, request, *parts), *plugin_log);
     if (!launch.ok()) return Annotate("plugin did not start", launch.status());
     plugin_launch.emplace(*std::move(launch));
   }

@@ -17,10 +17,11 @@
 
 namespace lisafs {
 
-// The programs that a sandbox is made of, as paths.
+// The programs that a sandbox is made of, as paths, and what they are told whatever its mounts are.
 struct SandboxPrograms {
   std::string gofer;
   std::string plugin;
+  bool fuse_io_uring = false;  // The plugin is to use FUSE over io_uring, as far as the kernel offers it.
 };
 
 // A sandbox whose processes are ready and whose file systems, if it has any, are mounted nowhere yet. If it goes before
