@@ -136,7 +136,8 @@ bool AllReadOnly(const std::vector<Served>& all) {
 std::vector<int> NeededCapabilities(const std::vector<Served>& all) {
   const bool connects = Any(all, &GoferArguments::Mount::uds_open);
   std::vector<int> needed = {CAP_DAC_READ_SEARCH};
-  if (!AllReadOnly(all)) needed.insert(needed.end(), {CAP_CHOWN, CAP_FOWNER, CAP_FSETID});
+  // File capabilities among them: whoever may make a program set-user-id root can do no more with those.
+  if (!AllReadOnly(all)) needed.insert(needed.end(), {CAP_CHOWN, CAP_FOWNER, CAP_FSETID, CAP_SETFCAP});
   // To connect to a socket takes the right to write to it.
   if (!AllReadOnly(all) || connects) needed.push_back(CAP_DAC_OVERRIDE);
   // ConnectWithCreds.

@@ -52,15 +52,15 @@ void NodeTree::Move(Node& old_parent, std::string_view old_name, Node& new_paren
   std::lock_guard lock(mutex_);
   Node* moved = Detach(old_parent, old_name);
   if (Node* replaced = Detach(new_parent, new_name)) MarkDeleted(replaced);
-  if (moved != nullptr) Attach(moved, new_parent, new_name);
+  if (moved != nullptr) Place(moved, new_parent, new_name);
 }
 
 void NodeTree::Exchange(Node& a_parent, std::string_view a_name, Node& b_parent, std::string_view b_name) {
   std::lock_guard lock(mutex_);
   Node* a = Detach(a_parent, a_name);
   Node* b = Detach(b_parent, b_name);
-  if (a != nullptr) Attach(a, b_parent, b_name);
-  if (b != nullptr) Attach(b, a_parent, a_name);
+  if (a != nullptr) Place(a, b_parent, b_name);
+  if (b != nullptr) Place(b, a_parent, a_name);
 }
 
 size_t NodeTree::size() const {
@@ -90,6 +90,17 @@ void NodeTree::Attach(Node* node, Node& parent, std::string_view name) {
   node->name_ = name;
   node->in_table_ = true;
   parent.children_.emplace(node->name_, node);
+}
+
+void NodeTree::Place(Node* node, Node& parent, std::string_view name) {
+  for (Node* above = &parent; above != nullptr; above = above->parent_) {
+    if (above != node) continue;
+    // The host does not put a directory below itself, so it was something else that had the name by then, and where the
+    // node's directory is now nobody knows.
+    Unreference(std::exchange(node->parent_, nullptr));
+    return;
+  }
+  Attach(node, parent, name);
 }
 
 // A loop, not a recursion: a client decides how deep the tree is.

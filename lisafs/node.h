@@ -47,7 +47,7 @@ class Node {
 
   // Guarded by the tree's lock.
   NodeTree* const tree_;
-  Node* parent_;  // Referenced; null for a root.
+  Node* parent_;  // Referenced; null for a root, and for one that other processes took away from where it was.
   std::string name_;
   size_t references_ = 0;
   bool in_table_ = false;                                 // Whether the parent's table has this very node.
@@ -111,6 +111,8 @@ class NodeTree {
   // These hold mutex_.
   Node* Detach(Node& parent, std::string_view name);
   void Attach(Node* node, Node& parent, std::string_view name);
+  // Attaches a node that was renamed, unless that would put it below itself.
+  void Place(Node* node, Node& parent, std::string_view name);
   void Unreference(Node* node);
   static void MarkDeleted(Node* node);
 

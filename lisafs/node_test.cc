@@ -124,6 +124,26 @@ TEST(NodeTree, ExchangeDeletesNone) {
   EXPECT_FALSE(b->deleted());
 }
 
+// Other processes on the host put something else where a directory was, and the client moves that into the directory.
+TEST(NodeTree, NothingComesToStandBelowItself) {
+  NodeTree tree;
+  {
+    NodeRef root = tree.MakeRoot();
+    NodeRef dir = tree.Child(*root, "d");
+    NodeRef below = tree.Child(*dir, "b");
+    NodeRef file = tree.Child(*root, "f");
+    tree.Move(*root, "d", *dir, "x");
+    EXPECT_FALSE(dir->deleted());
+    EXPECT_EQ(tree.Child(*dir, "b").get(), below.get());
+    NodeRef successor = tree.Child(*root, "d");
+    EXPECT_NE(successor.get(), dir.get());
+    tree.Exchange(*dir, "b", *below, "x");
+    tree.Exchange(*root, "f", *root, "d");
+    EXPECT_EQ(tree.Child(*root, "d").get(), file.get());
+  }
+  EXPECT_EQ(tree.size(), 0u);
+}
+
 TEST(NodeTree, ManyThreads) {
   NodeTree tree;
   NodeRef root = tree.MakeRoot();

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <list>
 #include <string>
@@ -53,6 +54,13 @@ class Node {
     return content_.load(std::memory_order_relaxed) == Content(size, mtime_sec, mtime_nsec);
   }
   bool is_directory() const { return S_ISDIR(identity_.type); }
+  // How long the directory may be taken to have no default access control list.
+  std::chrono::nanoseconds no_default_acl_until() const {
+    return no_default_acl_until_.load(std::memory_order_relaxed);
+  }
+  void HasNoDefaultAclUntil(std::chrono::nanoseconds then) {
+    no_default_acl_until_.store(then, std::memory_order_relaxed);
+  }
 
  private:
   friend class InodeTable;
@@ -74,6 +82,7 @@ class Node {
   const Identity identity_;
   std::atomic<uint16_t> mode_;
   std::atomic<uint64_t> content_;
+  std::atomic<std::chrono::nanoseconds> no_default_acl_until_{};
   // NodeRefs, names that have this as parent, and one for all the kernel's lookups together. Falls to 0 only under the
   // table's lock.
   std::atomic<uint64_t> refs_ = 0;

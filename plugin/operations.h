@@ -21,6 +21,8 @@ inline constexpr uint64_t kEntryLifetime = 1;
 inline constexpr uint64_t kAttributeLifetime = 1;
 inline constexpr uint64_t kNegativeEntryLifetime = 1;
 
+inline constexpr std::string_view kDefaultAcl = "system.posix_acl_default";
+
 // One mount's FUSE operations: each takes a request of the kernel and asks the server what it takes to answer it.
 // Any number of threads may serve requests at once.
 //
@@ -126,6 +128,8 @@ class Operations {
   uint64_t ShownIno(uint64_t ino, uint32_t dev_major, uint32_t dev_minor) const;
 
   CreateCommon Creation(const Pinned& directory, const fuse_in_header& header, uint32_t mode) const;
+  // The mode that a new file in the directory gets of the one that was asked for.
+  uint32_t Masked(const Pinned& directory, uint32_t mode, uint32_t umask);
   // Opens the node's file with O_ACCMODE's bits and O_TRUNC of `flags`.
   Result<std::shared_ptr<Handle>> OpenNode(const Pinned& node, uint32_t flags);
   // Whether the open file's content is what the kernel was last told of.

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <chrono>
+
 #include "plugin/operations.h"
 
 namespace lisafs {
@@ -43,8 +45,11 @@ Result<bool> Operations::TryCreate(const Pinned& directory, std::string_view nam
   auto& open = reply.Append<fuse_open_out>();
 
   Donations donated;
-  auto created = client_.Call<Mid::kOpenCreateAt>(
-      {.common = Creation(directory, header, in.mode), .flags = in.flags & kHostFlags, .name = name}, &donated);
+  auto created =
+      client_.Call<Mid::kOpenCreateAt>({.common = Creation(directory, header, Masked(directory, in.mode, in.umask)),
+                                        .flags = in.flags & kHostFlags,
+                                        .name = name},
+                                       &donated);
   if (created) {
     AddEntry(directory, name, created->child, entry, reply);
     LISAFS_ASSIGN_OR_RETURN(NodeRef node, nodes_.Find(entry.nodeid));
@@ -74,8 +79,9 @@ Status Operations::TmpFile(Call& call, const fuse_create_in& in, Reply& reply) {
   Donations donated;
   LISAFS_ASSIGN_OR_RETURN(
       OpenCreateAtResp made,
-      client_.Call<Mid::kOpenUnnamed>(
-          {.common = Creation(directory, call.header, in.mode), .flags = in.flags & O_ACCMODE}, &donated));
+      client_.Call<Mid::kOpenUnnamed>({.common = Creation(directory, call.header, Masked(directory, in.mode, in.umask)),
+                                       .flags = in.flags & O_ACCMODE},
+                                      &donated));
   auto& entry = reply.Append<fuse_entry_out>();
   FillEntry(nodes_.InternUnnamed(made.child.stat, made.child.control_fd), made.child.stat, entry, reply);
   auto& open = reply.Append<fuse_open_out>();
@@ -96,6 +102,8 @@ Status Operations::Flush(Call&, const fuse_flush_in& in, Reply&) {
 }
 
 Result<std::shared_ptr<Handle>> Operations::OpenNode(const Pinned& node, uint32_t flags) {
+  // Linux's fourth access mode: only the kernel has to do with a file that can be neither read nor written.
+  if ((flags & O_ACCMODE) == O_ACCMODE) flags &= ~O_ACCMODE;
   Donations donated;
   LISAFS_ASSIGN_OR_RETURN(OpenAtResp opened,
                           client_.Call<Mid::kOpenAt>({.fd = node.fd(), .flags = flags & kHostFlags}, &donated));
@@ -131,6 +139,20 @@ CreateCommon Operations::Creation(const Pinned& directory, const fuse_in_header&
           .uid = header.uid,
           .gid = group_of_directory ? kNoId : header.gid,
           .mode = static_cast<uint16_t>(mode)};
+}
+
+// A directory's default access control list decides in the place of the umask.
+uint32_t Operations::Masked(const Pinned& directory, uint32_t mode, uint32_t umask) {
+  if ((mode & umask) == 0) return mode;
+  Node& node = directory.node();
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  if (node.no_default_acl_until() <= now) {
+    Status has_one =
+        client_.Call<Mid::kFGetXattr>({.fd = directory.fd(), .name = kDefaultAcl}, [](const StringResp&) {});
+    if (has_one) return mode;
+    node.HasNoDefaultAclUntil(now + std::chrono::seconds(kAttributeLifetime));
+  }
+  return mode & ~umask;
 }
 
 }  // namespace lisafs

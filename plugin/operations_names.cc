@@ -13,7 +13,8 @@ Status Operations::MakeDir(Call& call, const fuse_mkdir_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(Pinned directory, nodes_.Pin(call.header.nodeid));
   LISAFS_ASSIGN_OR_RETURN(
       InodeResp made,
-      client_.Call<Mid::kMkdirAt>({.common = Creation(directory, call.header, in.mode | S_IFDIR), .name = name}));
+      client_.Call<Mid::kMkdirAt>(
+          {.common = Creation(directory, call.header, Masked(directory, in.mode, in.umask) | S_IFDIR), .name = name}));
   AddEntry(directory, name, made.child, reply.Append<fuse_entry_out>(), reply);
   return {};
 }
@@ -21,7 +22,7 @@ Status Operations::MakeDir(Call& call, const fuse_mkdir_in& in, Reply& reply) {
 Status Operations::MakeNode(Call& call, const fuse_mknod_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(std::string_view name, call.arguments.TakeName());
   LISAFS_ASSIGN_OR_RETURN(Pinned directory, nodes_.Pin(call.header.nodeid));
-  MknodAtReq request{.common = Creation(directory, call.header, in.mode), .name = name};
+  MknodAtReq request{.common = Creation(directory, call.header, Masked(directory, in.mode, in.umask)), .name = name};
   Result<InodeResp> made = Fail(EPERM);  // No devices.
   if (S_ISREG(in.mode)) {
     made = client_.Call<Mid::kMknodAt>(request);

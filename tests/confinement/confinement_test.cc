@@ -227,8 +227,8 @@ TEST_P(ConfinementTest, DiesOfAnyOtherSystemCall) {
   }
 }
 
-constexpr uint64_t kFileCapabilities =
-    Bit(CAP_CHOWN) | Bit(CAP_DAC_OVERRIDE) | Bit(CAP_DAC_READ_SEARCH) | Bit(CAP_FOWNER) | Bit(CAP_FSETID);
+constexpr uint64_t kFileCapabilities = Bit(CAP_CHOWN) | Bit(CAP_DAC_OVERRIDE) | Bit(CAP_DAC_READ_SEARCH) |
+                                       Bit(CAP_FOWNER) | Bit(CAP_FSETID) | Bit(CAP_SETFCAP);
 
 INSTANTIATE_TEST_SUITE_P(
     Programs, ConfinementTest,

@@ -75,7 +75,7 @@ TEST_F(Confined, GoferAndPluginHoldNoMoreThanTheyNeed) {
     SCOPED_TRACE("gofer");
     ExpectConfined(gofer);
     uint64_t capabilities = 0;
-    for (int capability : {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID}) {
+    for (int capability : {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_SETFCAP}) {
       capabilities |= uint64_t{1} << capability;
     }
     EXPECT_EQ(std::stoull(ProcessStatus(gofer, "CapEff"), nullptr, 16), capabilities);

@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "tests/containers/host.h"
 
 namespace lisafs::tests {
@@ -167,6 +169,16 @@ TEST_F(Shell, FollowsLinksOnlyInsideItsRoot) {
   Ran ran = RunContainer(bundle, Id("links"));
   EXPECT_EQ(ran.out, "1\n../../outside\n");
   EXPECT_THAT(ran.err, HasSubstr("No such file or directory"));
+}
+
+// Some make a file that others remove at the same time: an open that may create finds or makes one.
+TEST_F(Shell, CreationNeverFindsNothing) {
+  Bundle bundle = BusyboxBundle("bundle");
+  std::filesystem::copy_file(DataFile("tests/containers/probe"), bundle.rootfs() + "/bin/probe");
+  bundle.SetScript("for i in 1 2 3 4; do probe create /tmp/file 500 & done; wait");
+  Ran ran = RunContainer(bundle, Id("create"));
+  EXPECT_TRUE(ran.ok()) << ran;
+  EXPECT_EQ(ran.out, "");
 }
 
 }  // namespace

@@ -1,13 +1,8 @@
-// exerciser SEED COUNT DIRECTORY
-//
-// Makes COUNT random system calls on a few files in DIRECTORY and prints for each what it gave. The same seed makes the
-// same calls, so that what two file systems print can be compared line by line. Nothing is printed that may rightly
-// differ: no inode numbers, no times but those set, no block counts. Linked statically: it runs in any container.
+#include "tests/differential/random_calls.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +20,9 @@
 #include <string>
 #include <vector>
 
+#include "tests/differential/say.h"
+
+namespace lisafs::differential {
 namespace {
 
 constexpr int kSlots = 6;
@@ -33,7 +31,7 @@ constexpr size_t kMaxTransfer = 40'000;
 
 class Exerciser {
  public:
-  explicit Exerciser(unsigned seed) : random_(seed) { std::fill(fds_, fds_ + kSlots, -1); }
+  explicit Exerciser(unsigned seed) : seed_(seed) { std::fill(fds_, fds_ + kSlots, -1); }
 
   void Step(int number);
 
@@ -54,25 +52,13 @@ class Exerciser {
   off_t Offset() { return static_cast<off_t>(Below(OneIn(3) ? kMaxFile : 5000)); }
   size_t Length() { return Below(OneIn(3) ? kMaxTransfer : 500); }
 
-  void Say(const std::string& call, long result) {
-    if (result < 0) {
-      printf("%d %s = %s\n", number_, call.c_str(), strerrorname_np(errno));
-    } else {
-      printf("%d %s = %ld\n", number_, call.c_str(), result);
-    }
-  }
+  std::string Numbered(const std::string& call) { return std::to_string(number_) + " " + call; }
+  void Say(const std::string& call, long result) { differential::Say(Numbered(call), result); }
   void SayData(const std::string& call, const char* data, ssize_t length) {
-    if (length < 0) return Say(call, length);
-    uint64_t hash = 14695981039346656037u;
-    for (ssize_t i = 0; i < length; i++) hash = (hash ^ static_cast<unsigned char>(data[i])) * 1099511628211u;
-    printf("%d %s = %zd [%016lx]\n", number_, call.c_str(), length, hash);
+    differential::SayData(Numbered(call), data, length);
   }
   void SayStat(const std::string& call, int result, const struct stat& st) {
-    if (result < 0) return Say(call, result);
-    // A directory's size is the host file system's business.
-    long size = S_ISDIR(st.st_mode) ? 0 : st.st_size;
-    printf("%d %s = mode %o links %lu owner %u:%u size %ld\n", number_, call.c_str(), st.st_mode, st.st_nlink,
-           st.st_uid, st.st_gid, size);
+    differential::SayStat(Numbered(call), result, st);
   }
   const char* Pattern() {
     for (size_t i = 0; i < kMaxTransfer; i += 97) buffer_[i] = static_cast<char>(random_());
@@ -88,6 +74,7 @@ class Exerciser {
   void List();
   void Copy();
 
+  const unsigned seed_;
   std::mt19937 random_;
   int number_ = 0;
   int fds_[kSlots];
@@ -293,12 +280,14 @@ void Exerciser::Copy() {
 
 void Exerciser::Step(int number) {
   number_ = number;
+  random_.seed(seed_ * 1'000'003u + static_cast<unsigned>(number));
   if (number % 50 == 1) {  // Should they be gone.
     mkdir("d", 0777);
     mkdir("dir", 0777);
   }
-  // Now and then somebody else is at work, and for a while.
-  if (number % 100 == 0 && seteuid(number % 300 == 0 ? 1000 : 0) != 0) perror("seteuid");
+  // Somebody else is at work for a while, now and then.
+  uid_t user = number / 100 % 3 == 2 ? 1000 : 0;
+  if (geteuid() != user) Check(seteuid(0) == 0 && seteuid(user) == 0, "becoming another user");
   switch (Below(20)) {
     case 0:
     case 1:
@@ -329,14 +318,10 @@ void Exerciser::Step(int number) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  if (argc != 4 || chdir(argv[3]) != 0) {
-    fprintf(stderr, "usage: exerciser SEED COUNT DIRECTORY\n");
-    return 2;
-  }
+void MakeRandomCalls(unsigned seed, const std::set<int>& steps) {
   umask(022);
-  signal(SIGPIPE, SIG_IGN);  // A FIFO without a reader gives EPIPE.
-  Exerciser exerciser(static_cast<unsigned>(atoi(argv[1])));
-  for (int number = 1; number <= atoi(argv[2]); number++) exerciser.Step(number);
-  return 0;
+  Exerciser exerciser(seed);
+  for (int step : steps) exerciser.Step(step);
 }
+
+}  // namespace lisafs::differential
