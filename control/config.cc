@@ -139,6 +139,7 @@ const std::map<std::string, Setter>& Setters() {
       {"state_dir", Path([](Config& c) -> std::string& { return c.state_directory; })},
       {"gofer", Path([](Config& c) -> std::string& { return c.programs.gofer; })},
       {"plugin", Path([](Config& c) -> std::string& { return c.programs.plugin; })},
+      {"broker", Path([](Config& c) -> std::string& { return c.programs.broker; })},
       {"fuse.io_uring", Flag([](Config& c) -> bool& { return c.programs.fuse_io_uring; })},
       {"access.reader_group", SetReaderGroup},
       {"limits.message_bytes",

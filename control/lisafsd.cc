@@ -36,16 +36,18 @@ std::string Sibling(const std::string& name) {
 // From the configuration file, where the command line does not say otherwise.
 Config ParseOptions(int argc, char** argv) {
   Config config;
-  config.programs = {.gofer = Sibling("lisafs-gofer"), .plugin = Sibling("lisafs-plugin")};
+  config.programs = {
+      .gofer = Sibling("lisafs-gofer"), .plugin = Sibling("lisafs-plugin"), .broker = Sibling("lisafs-broker")};
   CLI::App app("Serves the control plane of this host's sandboxes on a unix socket.", "lisafsd");
   app.set_version_flag("--version", "lisafsd " + std::string(kVersion));
-  std::string file, socket, state_directory, gofer, plugin;
+  std::string file, socket, state_directory, gofer, plugin, broker;
   app.add_option("--config", file, std::string("The configuration file [") + kDefaultConfigPath + ", if it exists]");
   app.add_option("--socket", socket, "Where to listen [" + config.socket + "]");
   app.add_option("--state-dir", state_directory,
                  "What the next lisafsd needs, best on a tmpfs [" + config.state_directory + "]");
   app.add_option("--gofer", gofer, "The gofer's program [" + config.programs.gofer + "]");
   app.add_option("--plugin", plugin, "The plugin's program [" + config.programs.plugin + "]");
+  app.add_option("--broker", broker, "The broker's program [" + config.programs.broker + "]");
   bool fuse_io_uring = false;
   app.add_flag("--fuse-io-uring", fuse_io_uring,
                "Switch FUSE over io_uring on, for all of this host's FUSE file systems that ask for it");
@@ -63,11 +65,12 @@ Config ParseOptions(int argc, char** argv) {
   override(state_directory, config.state_directory);
   override(gofer, config.programs.gofer);
   override(plugin, config.programs.plugin);
+  override(broker, config.programs.broker);
   config.programs.fuse_io_uring |= fuse_io_uring;
   return config;
 }
 
-// A sandbox takes three descriptors for as long as it lives, and with many mounts some hundreds while it is made.
+// A sandbox takes four descriptors for as long as it lives, and with many mounts some hundreds while it is made.
 void RaiseFileLimit() {
   rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;

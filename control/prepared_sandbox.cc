@@ -1,6 +1,8 @@
 #include "control/prepared_sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -70,6 +72,37 @@ absl::Status MakeRest(const MountSpec& spec, Parts& parts) {
   return absl::OkStatus();
 }
 
+// Only a plugin's files are the kernel's to read.
+bool PassesThrough(const CreateSandboxRequest& request, const MountSpec& spec) {
+  return !request.has_client() && !spec.withhold_descriptors() && !spec.withhold_passthrough();
+}
+
+// What ties the broker to the others; nothing of it if no mount wants a broker.
+struct BrokerParts {
+  std::vector<std::pair<int, Fd>> devices;  // By the mount's index.
+  Fd broker_socket, gofer_socket;
+  Fd broker_lifeline, plugin_lifeline;
+};
+
+absl::StatusOr<BrokerParts> MakeBrokerParts(const CreateSandboxRequest& request, const std::vector<Parts>& all) {
+  BrokerParts parts;
+  for (int i = 0; i < request.mounts_size(); ++i) {
+    if (!PassesThrough(request, request.mounts(i))) continue;
+    Fd device(fcntl(all[i].fuse.device.get(), F_DUPFD_CLOEXEC, 0));
+    if (!device) return ErrnoStatus(errno, "FUSE device");
+    parts.devices.emplace_back(i, std::move(device));
+  }
+  if (parts.devices.empty()) return parts;
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return ErrnoStatus(errno, "socket pair");
+  parts.broker_socket.reset(ends[0]);
+  parts.gofer_socket.reset(ends[1]);
+  if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe");
+  parts.broker_lifeline.reset(ends[0]);
+  parts.plugin_lifeline.reset(ends[1]);
+  return parts;
+}
+
 absl::StatusOr<std::vector<Parts>> MakeParts(const CreateSandboxRequest& request, const MountNamespace& where) {
   std::vector<Parts> all(request.mounts_size());
   LISAFS_RETURN_IF_NOT_OK(where.Run([&] {
@@ -93,22 +126,27 @@ absl::StatusOr<std::vector<Parts>> MakeParts(const CreateSandboxRequest& request
 }
 
 // As lisafs-gofer's command line has them.
-std::string GoferOptions(const MountSpec& spec) {
+std::string GoferOptions(const MountSpec& spec, bool passthrough) {
   return absl::StrCat(spec.read_only() ? ":ro" : "", spec.withhold_descriptors() ? ":nodonate" : "",
-                      spec.open_host_sockets() ? ":uds-open" : "", spec.create_host_sockets() ? ":uds-create" : "",
-                      spec.open_host_fifos() ? ":fifo" : "", spec.donate_mount_point() ? ":mountpoint" : "");
+                      passthrough ? ":passthrough" : "", spec.open_host_sockets() ? ":uds-open" : "",
+                      spec.create_host_sockets() ? ":uds-create" : "", spec.open_host_fifos() ? ":fifo" : "",
+                      spec.donate_mount_point() ? ":mountpoint" : "");
 }
 
-// `lifeline` need not be valid.
-Command GoferCommand(const std::string& path, const CreateSandboxRequest& request, std::vector<Parts>& all, Fd counters,
-                     Fd lifeline) {
+// Neither `broker` nor `lifeline` need be valid.
+Command GoferCommand(const std::string& path, const CreateSandboxRequest& request, std::vector<Parts>& all, Fd broker,
+                     Fd counters, Fd lifeline) {
   Command command(path);
   for (size_t i = 0; i < all.size(); ++i) {
     int connection = command.Give(std::move(all[i].gofer_connection));
     int tree = command.Give(std::move(all[i].tree.fd));
     const MountSpec& spec = request.mounts(static_cast<int>(i));
     command.Add("--mount");
-    command.Add(absl::StrCat(connection, ":", tree, GoferOptions(spec)));
+    command.Add(absl::StrCat(connection, ":", tree, GoferOptions(spec, PassesThrough(request, spec))));
+  }
+  if (broker) {
+    command.Add("--broker");
+    command.Add(absl::StrCat(command.Give(std::move(broker))));
   }
   command.Add("--counters");
   command.Add(absl::StrCat(command.Give(std::move(counters))));
@@ -119,24 +157,64 @@ Command GoferCommand(const std::string& path, const CreateSandboxRequest& reques
   return command;
 }
 
-Command PluginCommand(const SandboxPrograms& programs, const CreateSandboxRequest& request, std::vector<Parts>& all) {
+Command PluginCommand(const SandboxPrograms& programs, const CreateSandboxRequest& request, std::vector<Parts>& all,
+                      Fd lifeline) {
   Command command(programs.plugin);
   for (size_t i = 0; i < all.size(); ++i) {
     int fuse = command.Give(std::move(all[i].fuse.device));
     int connection = command.Give(std::move(all[i].plugin_connection));
+    const MountSpec& spec = request.mounts(static_cast<int>(i));
     command.Add("--mount");
     // A single file is not worth a thread for each CPU.
     const bool io_uring = programs.fuse_io_uring && S_ISDIR(all[i].tree.type);
-    command.Add(absl::StrCat(fuse, ":", connection, request.mounts(static_cast<int>(i)).read_only() ? ":ro" : "",
-                             io_uring ? ":uring" : ""));
+    command.Add(absl::StrCat(fuse, ":", connection, spec.read_only() ? ":ro" : "",
+                             PassesThrough(request, spec) ? ":passthrough" : "", io_uring ? ":uring" : ""));
+  }
+  if (lifeline) {
+    command.Add("--lifeline");
+    command.Add(absl::StrCat(command.Give(std::move(lifeline))));
   }
   return command;
 }
 
+Command BrokerCommand(const std::string& path, BrokerParts& parts) {
+  Command command(path);
+  for (auto& [mount, device] : parts.devices) {
+    command.Add("--device");
+    command.Add(absl::StrCat(mount, "=", command.Give(std::move(device))));
+  }
+  command.Add("--gofer");
+  command.Add(absl::StrCat(command.Give(std::move(parts.broker_socket))));
+  command.Add("--lifeline");
+  command.Add(absl::StrCat(command.Give(std::move(parts.broker_lifeline))));
+  return command;
+}
+
+// Without it everything works, if more slowly: the gofer finds nobody at the other end of its socket.
+std::optional<Launch> LaunchBroker(const std::string& path, BrokerParts parts, ProgramLog& log, const std::string& id) {
+  if (parts.devices.empty()) return std::nullopt;
+  auto launch = Launch::Spawn(BrokerCommand(path, parts), log);
+  if (launch.ok()) return *std::move(launch);
+  spdlog::warn("sandbox {}: broker did not start: {}", id, std::string(launch.status().message()));
+  return std::nullopt;
+}
+
+std::optional<Process> AwaitBroker(std::optional<Launch>& launch, steady_clock::time_point deadline,
+                                   absl::FunctionRef<bool()> cancelled, const std::string& id) {
+  if (!launch) return std::nullopt;
+  auto broker = launch->AwaitReady(deadline, cancelled);
+  if (broker.ok()) return *std::move(broker);
+  spdlog::warn("sandbox {}: broker did not start: {}", id, std::string(broker.status().message()));
+  return std::nullopt;
+}
+
+void End(Process& process) {
+  process.Kill();
+  process.Wait(kKillPatience);
+}
+
 void End(std::optional<Process>& process) {
-  if (!process) return;
-  process->Kill();
-  process->Wait(kKillPatience);
+  if (process) End(*process);
   process.reset();
 }
 
@@ -158,6 +236,8 @@ absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequ
   if (!where.ok()) return Annotate("caller", where.status());
   auto parts = MakeParts(request, *where);
   if (!parts.ok()) return parts.status();
+  auto broker_parts = MakeBrokerParts(request, *parts);
+  if (!broker_parts.ok()) return broker_parts.status();
   auto counters = directory.CreateCounters();
   if (!counters.ok()) return counters.status();
   auto gofer_log = directory.CreateGoferLog();
@@ -166,17 +246,22 @@ absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequ
   if (!plugin_log.ok()) return plugin_log.status();
   auto lifeline = Lifeline(request);
   if (!lifeline.ok()) return lifeline.status();
+  auto broker_log = directory.CreateBrokerLog();
+  if (!broker_log.ok()) return broker_log.status();
 
-  // Both get ready at the same time.
-  auto gofer_launch = Launch::Spawn(
-      GoferCommand(programs.gofer, request, *parts, *std::move(counters), *std::move(lifeline)), *gofer_log);
+  // All get ready at the same time.
+  auto gofer_launch = Launch::Spawn(GoferCommand(programs.gofer, request, *parts, std::move(broker_parts->gofer_socket),
+                                                 *std::move(counters), *std::move(lifeline)),
+                                    *gofer_log);
   if (!gofer_launch.ok()) return Annotate("gofer did not start", gofer_launch.status());
   std::optional<Launch> plugin_launch;
   if (!request.has_client()) {
-    auto launch = Launch::Spawn(PluginCommand(programs, request, *parts), *plugin_log);
+    auto launch =
+        Launch::Spawn(PluginCommand(programs, request, *parts, std::move(broker_parts->plugin_lifeline)), *plugin_log);
     if (!launch.ok()) return Annotate("plugin did not start", launch.status());
     plugin_launch.emplace(*std::move(launch));
   }
+  auto broker_launch = LaunchBroker(programs.broker, *std::move(broker_parts), *broker_log, request.id());
   auto deadline = steady_clock::now() + kStartPatience;
   auto gofer = gofer_launch->AwaitReady(deadline, cancelled);
   if (!gofer.ok()) return Annotate("gofer did not start", gofer.status());
@@ -189,6 +274,7 @@ absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequ
     }
     ready_plugin = *std::move(plugin);
   }
+  std::optional<Process> broker = AwaitBroker(broker_launch, deadline, cancelled, request.id());
 
   std::vector<Placed> mounts;
   if (request.has_client()) parts->clear();
@@ -197,23 +283,24 @@ absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequ
     mounts.push_back(
         {Name(spec), spec.mount_point(), std::move((*parts)[i].mount_point), std::move((*parts)[i].fuse.mount)});
   }
-  return PreparedSandbox(*std::move(where), std::move(mounts), *std::move(ready_gofer), std::move(ready_plugin));
+  return PreparedSandbox(*std::move(where), std::move(mounts),
+                         {*std::move(ready_gofer), std::move(ready_plugin), std::move(broker)});
 }
 
-PreparedSandbox::PreparedSandbox(MountNamespace where, std::vector<Placed> mounts, Process gofer,
-                                 std::optional<Process> plugin)
-    : namespace_(std::move(where)), mounts_(std::move(mounts)), gofer_(std::move(gofer)), plugin_(std::move(plugin)) {}
+PreparedSandbox::PreparedSandbox(MountNamespace where, std::vector<Placed> mounts, SandboxProcesses processes)
+    : namespace_(std::move(where)), mounts_(std::move(mounts)), processes_(std::move(processes)) {}
 
 // Written out since an optional that was moved from still has a value.
 PreparedSandbox::PreparedSandbox(PreparedSandbox&& other) noexcept
     : namespace_(std::move(other.namespace_)),
       mounts_(std::move(other.mounts_)),
-      gofer_(std::exchange(other.gofer_, std::nullopt)),
-      plugin_(std::exchange(other.plugin_, std::nullopt)) {}
+      processes_(std::exchange(other.processes_, std::nullopt)) {}
 
 PreparedSandbox::~PreparedSandbox() {
-  End(plugin_);
-  End(gofer_);
+  if (!processes_) return;
+  End(processes_->broker);
+  End(processes_->plugin);
+  End(processes_->gofer);
 }
 
 absl::Status PreparedSandbox::Mount() {
@@ -232,11 +319,10 @@ absl::Status PreparedSandbox::Mount() {
   return status;
 }
 
-std::pair<Process, std::optional<Process>> PreparedSandbox::Release() {
-  std::pair<Process, std::optional<Process>> both(*std::move(gofer_), std::move(plugin_));
-  gofer_.reset();
-  plugin_.reset();
-  return both;
+SandboxProcesses PreparedSandbox::Release() {
+  SandboxProcesses all = *std::move(processes_);
+  processes_.reset();
+  return all;
 }
 
 }  // namespace lisafs

@@ -21,16 +21,23 @@ namespace lisafs {
 struct SandboxPrograms {
   std::string gofer;
   std::string plugin;
+  std::string broker;
   bool fuse_io_uring = false;  // The plugin is to use FUSE over io_uring, as far as the kernel offers it.
+};
+
+// What a sandbox's processes are.
+struct SandboxProcesses {
+  Process gofer;
+  std::optional<Process> plugin;  // None if the client was there already.
+  std::optional<Process> broker;  // None if no mount wants it or it did not start: it can be done without.
 };
 
 // A sandbox whose processes are ready and whose file systems, if it has any, are mounted nowhere yet. If it goes before
 // it is let go, the processes end and nothing is left.
 class PreparedSandbox {
  public:
-  // Opens the sources, makes the file systems and starts the processes: both, or the gofer alone for a client that is
-  // there already. `request` is valid; `directory` is new.
-  // `cancelled` is asked again and again.
+  // Opens the sources, makes the file systems and starts the processes, of which the gofer alone serves a client that
+  // is there already. `request` is valid; `directory` is new. `cancelled` is asked again and again.
   //
   // Errors are those of CreateSandbox in control.proto, and CANCELLED.
   static absl::StatusOr<PreparedSandbox> Prepare(const control::v1::CreateSandboxRequest& request,
@@ -41,14 +48,13 @@ class PreparedSandbox {
   PreparedSandbox& operator=(PreparedSandbox&&) = delete;
   ~PreparedSandbox();
 
-  const Process& gofer() const { return *gofer_; }
-  const std::optional<Process>& plugin() const { return plugin_; }
+  const SandboxProcesses& processes() const { return *processes_; }
 
   // Puts the file systems on their mount points: all, or none.
   absl::Status Mount();
 
   // Hands the processes over.
-  std::pair<Process, std::optional<Process>> Release();
+  SandboxProcesses Release();
 
  private:
   // A file system with the place it goes to.
@@ -59,12 +65,11 @@ class PreparedSandbox {
     Fd mount;
   };
 
-  PreparedSandbox(MountNamespace where, std::vector<Placed> mounts, Process gofer, std::optional<Process> plugin);
+  PreparedSandbox(MountNamespace where, std::vector<Placed> mounts, SandboxProcesses processes);
 
   MountNamespace namespace_;
   std::vector<Placed> mounts_;
-  std::optional<Process> gofer_;
-  std::optional<Process> plugin_;
+  std::optional<SandboxProcesses> processes_;
 };
 
 }  // namespace lisafs

@@ -46,6 +46,7 @@ absl::Status Registry::Entry::Save() const {
   *state.mutable_sandbox() = sandbox;
   state.set_gofer_start_time(gofer ? gofer->start_time() : 0);
   state.set_plugin_start_time(plugin ? plugin->start_time() : 0);
+  state.set_broker_start_time(broker ? broker->start_time() : 0);
   return directory.WriteState(std::move(state));
 }
 
@@ -87,8 +88,10 @@ void Registry::Adopt(const std::string& id) {
     };
     entry->gofer = adopt(entry->sandbox.gofer_pid(), state->gofer_start_time());
     entry->plugin = adopt(entry->sandbox.plugin_pid(), state->plugin_start_time());
+    entry->broker = adopt(entry->sandbox.broker_pid(), state->broker_start_time());
     if (!entry->gofer) entry->sandbox.set_gofer_pid(0);
     if (!entry->plugin) entry->sandbox.set_plugin_pid(0);
+    if (!entry->broker) entry->sandbox.set_broker_pid(0);
     if (!entry->gone()) {
       auto file = directory.OpenCounters();
       auto counters = file.ok() ? CountersReader::Open(*std::move(file)) : file.status();
@@ -164,24 +167,28 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Make(const CreateSand
   entry->logs = *std::move(logs);
   entry->sandbox.set_id(request.id());
   entry->sandbox.set_state(Sandbox::STATE_RUNNING);
-  entry->sandbox.set_gofer_pid(prepared->gofer().pid());
+  const SandboxProcesses& processes = prepared->processes();
+  entry->sandbox.set_gofer_pid(processes.gofer.pid());
   entry->sandbox.set_has_own_client(request.has_client());
-  if (prepared->plugin()) entry->sandbox.set_plugin_pid(prepared->plugin()->pid());
+  if (processes.plugin) entry->sandbox.set_plugin_pid(processes.plugin->pid());
+  if (processes.broker) entry->sandbox.set_broker_pid(processes.broker->pid());
   *entry->sandbox.mutable_create_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
   for (const control::v1::MountSpec& spec : request.mounts()) *entry->sandbox.add_mounts()->mutable_spec() = spec;
 
   // On disk before it is mounted: what is mounted is never unknown to the next lisafsd.
   state::v1::SandboxState state;
   *state.mutable_sandbox() = entry->sandbox;
-  state.set_gofer_start_time(prepared->gofer().start_time());
-  if (prepared->plugin()) state.set_plugin_start_time(prepared->plugin()->start_time());
+  state.set_gofer_start_time(processes.gofer.start_time());
+  if (processes.plugin) state.set_plugin_start_time(processes.plugin->start_time());
+  if (processes.broker) state.set_broker_start_time(processes.broker->start_time());
   LISAFS_RETURN_IF_NOT_OK(directory.WriteState(std::move(state)));
   if (cancelled()) return absl::CancelledError("the caller gave up");
   LISAFS_RETURN_IF_NOT_OK(prepared->Mount());
 
-  auto [gofer, plugin] = prepared->Release();
-  entry->gofer = std::move(gofer);
-  entry->plugin = std::move(plugin);
+  SandboxProcesses released = prepared->Release();
+  entry->gofer = std::move(released.gofer);
+  entry->plugin = std::move(released.plugin);
+  entry->broker = std::move(released.broker);
   return entry;
 }
 
@@ -191,13 +198,18 @@ absl::Status Registry::Delete(const std::string& id) {
   if (found == entries_.end()) return NoSuchSandbox(id);
   std::shared_ptr<Entry> entry = found->second;
   entry->deleting = true;
-  // The plugin first: then what waits for the gofer learns that the file system is gone, not that a request failed.
+  // The gofer last: then what waits for it learns that the file system is gone, which takes both who hold its device,
+  // and not that a request failed.
+  if (entry->broker) entry->broker->Kill();
   if (entry->plugin) entry->plugin->Kill();
   if (entry->gofer) entry->gofer->Kill();
   if (!changed_.wait_for(lock, kKillPatience, [&] { return entry->gone(); })) {
     entry->deleting = false;
-    return absl::DeadlineExceededError(
-        absl::StrCat("sandbox ", id, ": ", entry->gofer ? "gofer" : "plugin", " does not go although it was killed"));
+    return absl::DeadlineExceededError(absl::StrCat("sandbox ", id, ": ",
+                                                    entry->gofer    ? "gofer"
+                                                    : entry->plugin ? "plugin"
+                                                                    : "broker",
+                                                    " does not go although it was killed"));
   }
   // Another call may have been here first.
   found = entries_.find(id);
@@ -255,6 +267,7 @@ absl::Status Registry::AppendStatistics(const View& view, std::vector<MountStati
     MountStatistics& mount = mounts.emplace_back();
     mount.set_sandbox_id(view.sandbox.id());
     mount.set_target(spec.target());
+    // Without descriptors nothing is passed through either.
     mount.set_data_hidden(!spec.withhold_descriptors() || spec.donate_mount_point());
     LISAFS_RETURN_IF_NOT_OK(view.entry->counters->ReadMessages(i, mount));
   }
@@ -291,6 +304,7 @@ void Registry::Watch() {
       // Only this thread lets go of processes that ended and of their logs, so these stay open while it waits.
       if (entry->gofer) watched.push_back({.fd = entry->gofer->pidfd(), .events = POLLIN, .revents = 0});
       if (entry->plugin) watched.push_back({.fd = entry->plugin->pidfd(), .events = POLLIN, .revents = 0});
+      if (entry->broker) watched.push_back({.fd = entry->broker->pidfd(), .events = POLLIN, .revents = 0});
       for (const ProgramLog& log : entry->logs) watched.push_back({.fd = log.fd(), .events = POLLIN, .revents = 0});
       somebody_alone |= entry->alone_since.has_value() && entry->running();
     }
@@ -328,11 +342,25 @@ bool Registry::Examine(Entry& entry) {
       NoteEnd(entry, "plugin", *end);
     }
   }
+  if (entry.broker) {
+    if (auto end = entry.broker->Wait(milliseconds(0))) {
+      entry.broker.reset();
+      entry.sandbox.set_broker_pid(0);
+      if (end->failed() && entry.running() && !entry.deleting) {
+        // The sandbox goes on without.
+        const std::string what = absl::StrCat("broker ", end->ToString(), ": no more files are passed through");
+        spdlog::warn("sandbox {}: {}", entry.sandbox.id(), what);
+        events_.Add(Event::TYPE_PROCESS_DIED, entry.sandbox.id(), "", what);
+      }
+    }
+  }
   for (ProgramLog& log : entry.logs) log.Collect();
   if (entry.gone()) {
     entry.logs.clear();
     return entry.running() && !entry.deleting;
   }
+  // The broker sees that they are gone, and goes.
+  if (!entry.gofer && !entry.plugin) return false;
 
   if (entry.sandbox.has_own_client() || (entry.gofer && entry.plugin)) return false;
   auto now = steady_clock::now();

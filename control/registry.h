@@ -60,12 +60,13 @@ class Registry {
     control::v1::Sandbox sandbox;  // Without what the counters say.
     std::optional<Process> gofer;  // Until they are known to have ended.
     std::optional<Process> plugin;
-    std::vector<ProgramLog> logs;  // Of both, until both have ended; none if they could not be opened.
+    std::optional<Process> broker;
+    std::vector<ProgramLog> logs;  // Of all, until all have ended; none if they could not be opened.
     bool deleting = false;
     // Since when only one of the two lives.
     std::optional<std::chrono::steady_clock::time_point> alone_since;
 
-    bool gone() const { return !gofer && !plugin; }
+    bool gone() const { return !gofer && !plugin && !broker; }
     bool running() const { return sandbox.state() == control::v1::Sandbox::STATE_RUNNING; }
     // Writes it to the state directory.
     absl::Status Save() const;

@@ -35,6 +35,7 @@ std::string Options(const MountSpec& spec) {
   if (spec.recursive()) options += ",rec";
   if (spec.withhold_descriptors()) options += ",withhold";
   if (spec.donate_mount_point()) options += ",directfs";
+  if (spec.withhold_passthrough()) options += ",nopassthrough";
   if (spec.open_host_sockets()) options += ",uds-open";
   if (spec.create_host_sockets()) options += ",uds-create";
   if (spec.open_host_fifos()) options += ",fifo";
@@ -118,7 +119,10 @@ std::string StatisticsReport(const google::protobuf::RepeatedPtrField<MountStati
                     FormatBytes(message.bytes_sent())});
     }
     out += table.empty() ? "not used yet\n" : table.ToString();
-    if (mount.data_hidden()) out += "Reads and writes through descriptors that the host gave away are not counted.\n";
+    if (mount.data_hidden())
+      out +=
+          "Reads and writes that the kernel passes through, or through descriptors that the host gave away, are not "
+          "counted.\n";
   }
   return out;
 }

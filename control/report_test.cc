@@ -76,7 +76,8 @@ TEST(Report, StatisticsFitATerminal) {
             "sandbox web mount /\n"
             "MESSAGE                   CALLS         ERRORS     P50     P99  RECEIVED    SENT\n"
             "ConnectWithCreds  1,000,000,000  1,000,000,000  786 us  1.0 ms  1000 GiB  1000 B\n"
-            "Reads and writes through descriptors that the host gave away are not counted.\n"
+            "Reads and writes that the kernel passes through, or through descriptors that the host gave away, are not "
+            "counted.\n"
             "\n"
             "sandbox  mount /unused\n"
             "not used yet\n");

@@ -114,19 +114,23 @@ void ServiceTest::TearDown() {
 
 std::string ServiceTest::Program(const std::string& role) {
   std::string path = directory_ + "/" + role;
-  const char* real = role == "gofer" ? getenv("GOFER") : role == "plugin" ? getenv("PLUGIN") : nullptr;
+  const char* real = role == "gofer"    ? getenv("GOFER")
+                     : role == "plugin" ? getenv("PLUGIN")
+                     : role == "broker" ? getenv("BROKER")
+                                        : nullptr;
   std::filesystem::path target = std::filesystem::absolute(real != nullptr ? real : "sandbox/stand_in");
   if (!std::filesystem::exists(path)) std::filesystem::create_symlink(target, path);
   return path;
 }
 
-pid_t ServiceTest::SpawnDaemon(const std::string& gofer, const std::string& plugin) {
+pid_t ServiceTest::SpawnDaemon(const std::string& gofer, const std::string& plugin, const std::string& broker) {
   std::filesystem::remove(directory_ + "/log");
   std::vector<std::string> arguments = {std::filesystem::absolute("control/lisafsd"),
                                         "--socket=" + Socket(),
                                         "--state-dir=" + StateDir(),
                                         "--gofer=" + Program(gofer),
                                         "--plugin=" + Program(plugin),
+                                        "--broker=" + Program(broker),
                                         "--config=" + directory_ + "/lisafsd.toml"};
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
@@ -141,8 +145,8 @@ pid_t ServiceTest::SpawnDaemon(const std::string& gofer, const std::string& plug
   return pid;
 }
 
-void ServiceTest::StartDaemon(const std::string& gofer, const std::string& plugin) {
-  daemon_ = SpawnDaemon(gofer, plugin);
+void ServiceTest::StartDaemon(const std::string& gofer, const std::string& plugin, const std::string& broker) {
+  daemon_ = SpawnDaemon(gofer, plugin, broker);
   // A client that comes too early waits a second before it tries again.
   ASSERT_TRUE(Eventually([&] { return Log().find("listening") != std::string::npos; })) << Log();
   channel_ = grpc::CreateChannel("unix:" + Socket(), grpc::InsecureChannelCredentials());

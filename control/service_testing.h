@@ -52,8 +52,9 @@ class Caller {
   pid_t pid_;
 };
 
-// A lisafsd and a caller. Its gofer and plugin are what the environment variables GOFER and PLUGIN name, the real ones,
-// or by default stand-ins that live and die as those do. At the end of each test nothing may be left.
+// A lisafsd and a caller. Its gofer, plugin and broker are what the environment variables GOFER, PLUGIN and BROKER
+// name, the real ones, or by default stand-ins that live and die as those do. At the end of each test nothing may be
+// left.
 class ServiceTest : public testing::Test {
  protected:
   void SetUp() override;
@@ -64,9 +65,11 @@ class ServiceTest : public testing::Test {
   std::string Log() { return ReadFile(directory_ + "/log"); }
 
   // Runs a lisafsd with what it writes in the log, which begins anew. For roles see sandbox/stand_in.cc.
-  pid_t SpawnDaemon(const std::string& gofer = "gofer", const std::string& plugin = "plugin");
+  pid_t SpawnDaemon(const std::string& gofer = "gofer", const std::string& plugin = "plugin",
+                    const std::string& broker = "broker");
   // Runs the one that the calls below are made to.
-  void StartDaemon(const std::string& gofer = "gofer", const std::string& plugin = "plugin");
+  void StartDaemon(const std::string& gofer = "gofer", const std::string& plugin = "plugin",
+                   const std::string& broker = "broker");
   // Has it read this configuration from the next start on.
   void Configure(const std::string& toml);
   // Gives its exit status, or -1 if it was killed.

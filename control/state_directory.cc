@@ -35,7 +35,8 @@ absl::Status CheckState(const state::v1::SandboxState& state) {
   if (sandbox.state() != control::v1::Sandbox::STATE_RUNNING && sandbox.state() != control::v1::Sandbox::STATE_FAILED) {
     return absl::DataLossError("state: neither running nor failed");
   }
-  if (sandbox.gofer_pid() < 0 || sandbox.plugin_pid() < 0) return absl::DataLossError("process id: negative");
+  if (sandbox.gofer_pid() < 0 || sandbox.plugin_pid() < 0 || sandbox.broker_pid() < 0)
+    return absl::DataLossError("process id: negative");
   if (sandbox.mounts().empty() || static_cast<size_t>(sandbox.mounts_size()) > kMaxMounts) {
     return absl::DataLossError("mounts: none or too many");
   }
@@ -68,7 +69,7 @@ absl::StatusOr<Fd> SandboxDirectory::OpenCounters() const {
 
 absl::StatusOr<std::vector<ProgramLog>> SandboxDirectory::OpenLogs() const {
   std::vector<ProgramLog> logs;
-  for (const char* name : {"/gofer.log", "/plugin.log"}) {
+  for (const char* name : {"/gofer.log", "/plugin.log", "/broker.log"}) {
     auto log = ProgramLog::Open(path_ + name);
     if (!log.ok()) return log.status();
     logs.push_back(*std::move(log));
@@ -122,7 +123,7 @@ absl::StatusOr<state::v1::SandboxState> SandboxDirectory::ReadState() const {
 absl::Status SandboxDirectory::Remove() const {
   // By name, so that a state directory that is something else by mistake loses nothing.
   for (const char* name : {"sandbox.json", "sandbox.json.new", "counters", "gofer.log", "gofer.log.fifo", "plugin.log",
-                           "plugin.log.fifo"}) {
+                           "plugin.log.fifo", "broker.log", "broker.log.fifo"}) {
     if (unlink((path_ + "/" + name).c_str()) != 0 && errno != ENOENT) return ErrnoStatus(errno, path_ + "/" + name);
   }
   if (rmdir(path_.c_str()) != 0) return ErrnoStatus(errno, path_);

@@ -19,6 +19,7 @@ namespace lisafs {
 //   counters       a CountersPage that the gofer writes
 //   gofer.log      what they write to stderr, each with its FIFO (sandbox/program_log.h)
 //   plugin.log
+//   broker.log
 class SandboxDirectory {
  public:
   explicit SandboxDirectory(std::string path) : path_(std::move(path)) {}
@@ -29,7 +30,8 @@ class SandboxDirectory {
   // New and empty.
   absl::StatusOr<ProgramLog> CreateGoferLog() const { return ProgramLog::Create(path_ + "/gofer.log"); }
   absl::StatusOr<ProgramLog> CreatePluginLog() const { return ProgramLog::Create(path_ + "/plugin.log"); }
-  // Both, to go on with.
+  absl::StatusOr<ProgramLog> CreateBrokerLog() const { return ProgramLog::Create(path_ + "/broker.log"); }
+  // All of them, to go on with.
   absl::StatusOr<std::vector<ProgramLog>> OpenLogs() const;
 
   // Replaces what was there at once: a reader finds the old state or the new. Fills in version and boot id.

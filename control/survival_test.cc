@@ -41,6 +41,35 @@ TEST_F(ServiceTest, AKilledProcessIsReported) {
   EXPECT_TRUE(Delete("plugin-dies").ok());
 }
 
+TEST_F(ServiceTest, ASandboxDoesWithoutItsBroker) {
+  v1::Sandbox sandbox;
+  ASSERT_TRUE(Create(Request("web"), &sandbox).ok());
+  EXPECT_TRUE(Lives(sandbox.broker_pid()));
+  kill(sandbox.broker_pid(), SIGKILL);
+  EXPECT_TRUE(Eventually([&] { return Get("web", &sandbox).ok() && sandbox.broker_pid() == 0; }));
+  EXPECT_EQ(sandbox.state(), v1::Sandbox::STATE_RUNNING);
+  EXPECT_THAT(Log(), testing::HasSubstr("no more files are passed through"));
+  EXPECT_TRUE(Delete("web").ok());
+
+  EXPECT_EQ(StopDaemon(SIGTERM), 0);
+  StartDaemon("gofer", "plugin", "refuse");
+  RenewCaller();
+  grpc::Status created = Create(Request("web"), &sandbox);
+  EXPECT_TRUE(created.ok()) << created.error_message();
+  EXPECT_EQ(sandbox.broker_pid(), 0);
+  EXPECT_THAT(Log(), testing::HasSubstr("broker did not start"));
+}
+
+TEST_F(ServiceTest, AMountMayForbidPassingThrough) {
+  v1::CreateSandboxRequest request = Request("web");
+  request.mutable_mounts(0)->set_withhold_passthrough(true);
+  v1::Sandbox sandbox;
+  ASSERT_TRUE(Create(request, &sandbox).ok());
+  EXPECT_EQ(sandbox.broker_pid(), 0);
+  EXPECT_THAT(ReadFile("/proc/" + std::to_string(sandbox.plugin_pid()) + "/cmdline"),
+              testing::Not(testing::HasSubstr("passthrough")));
+}
+
 TEST_F(ServiceTest, TheNextLisafsdFindsTheSandboxes) {
   v1::Sandbox before, after;
   ASSERT_TRUE(Create(Request("web"), &before).ok());

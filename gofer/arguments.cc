@@ -39,6 +39,7 @@ bool SetOption(std::string_view option, GoferArguments::Mount& mount) {
       {"uds-open", &GoferArguments::Mount::uds_open, true},
       {"uds-create", &GoferArguments::Mount::uds_create, true},
       {"fifo", &GoferArguments::Mount::fifo, true},
+      {"passthrough", &GoferArguments::Mount::passthrough, true},
       {"mountpoint", &GoferArguments::Mount::donate_mount_point, true},
   };
   for (const auto& known : kOptions) {
@@ -97,6 +98,7 @@ tl::expected<void, UsageError> CheckDescriptors(const GoferArguments& arguments)
     if (auto checked = check(option, mount.tree); !checked) return checked;
   }
   if (auto checked = check("--counters", arguments.counters_fd); !checked) return checked;
+  if (auto checked = check("--broker", arguments.broker_fd); !checked) return checked;
   if (auto checked = check("--lifeline-fd", arguments.lifeline_fd); !checked) return checked;
   return check("--ready-fd", arguments.ready_fd);
 }
@@ -112,6 +114,7 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
   std::vector<std::string> serve;
   std::vector<std::string> mount;
   std::string counters_fd;
+  std::string broker_fd;
   std::string ready_fd;
   std::string lifeline_fd;
   app.add_option("--serve", serve, "serve the directory or file DIR on the inherited unix stream socket FD")
@@ -119,6 +122,7 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
   app.add_option("--mount", mount, "serve the detached tree TREE on the connection CONN")
       ->type_name(std::string(kMountForm));
   app.add_option("--counters", counters_fd, "count in this file")->type_name("FD");
+  app.add_option("--broker", broker_fd, "the broker's socket, for mounts with passthrough")->type_name("FD");
   app.add_option("--ready-fd", ready_fd, "go on as a child of the starter; say its pid and \"ready\" here")
       ->type_name("FD");
   app.add_option("--lifeline-fd", lifeline_fd, "keep this open, untouched, until the end")->type_name("FD");
@@ -131,6 +135,7 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
       "  uds-open    let the client connect to the unix sockets in it, as any user\n"
       "  uds-create  let the client serve unix sockets in it\n"
       "  fifo        let the client open the FIFOs in it\n"
+      "  passthrough have the broker register opened files with the client's FUSE file system\n"
       "  mountpoint  give the host descriptors of its root and of its directories away");
   app.set_version_flag("--version", "lisafs-gofer " + std::string(kVersion));
   try {
@@ -163,6 +168,12 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
   }
   if (!counters_fd.empty() && (arguments.counters_fd = ParseFd(counters_fd)) < 0) {
     return Wrong("--counters", "not a descriptor's number: " + counters_fd);
+  }
+  if (!broker_fd.empty() && (arguments.broker_fd = ParseFd(broker_fd)) < 0) {
+    return Wrong("--broker", "not a descriptor's number: " + broker_fd);
+  }
+  for (const auto& mount : arguments.mounts) {
+    if (mount.passthrough && broker_fd.empty()) return Wrong("usage", "a mount with passthrough needs --broker");
   }
   if (!ready_fd.empty() && (arguments.ready_fd = ParseFd(ready_fd)) < 0) {
     return Wrong("--ready-fd", "not a descriptor's number: " + ready_fd);

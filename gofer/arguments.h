@@ -15,13 +15,15 @@ struct GoferArguments {
     std::string directory;  // what to open as one (--serve).
     bool read_only = false;
     bool donate = true;
-    bool uds_open = false;    // Its sockets may be connected to;
-    bool uds_create = false;  // sockets may be served in it;
-    bool fifo = false;        // its FIFOs may be opened.
+    bool uds_open = false;     // Its sockets may be connected to;
+    bool uds_create = false;   // sockets may be served in it;
+    bool fifo = false;         // its FIFOs may be opened.
+    bool passthrough = false;  // The broker may be asked for it.
     bool donate_mount_point = false;
   };
   std::vector<Mount> mounts;
   int counters_fd = -1;
+  int broker_fd = -1;
   int ready_fd = -1;
   int lifeline_fd = -1;
   bool name_violations = false;  // OnViolation::kNameAndKill.

@@ -42,7 +42,20 @@ Result<Fd> HostMount::OpenRootForClient() {
   return self_.Reopen(tree_.get(), opens ? O_RDONLY : O_PATH);
 }
 
-const SelfFds& Self(Connection& connection) { return static_cast<HostMount&>(connection.mount()).self(); }
+Result<Backing> HostMount::OpenBacking(int fd) {
+  if (passthrough_.broker == nullptr) return Fail(EOPNOTSUPP);
+  auto backing = passthrough_.broker->Open(passthrough_.mount, fd);
+  if (backing) {
+    passes_through_.store(true, std::memory_order_relaxed);
+  } else if (backing.error() == Errno(ENOTCONN)) {
+    passes_through_.store(false, std::memory_order_relaxed);
+  }
+  return backing;
+}
+
+HostMount& MountOf(Connection& connection) { return static_cast<HostMount&>(connection.mount()); }
+
+const SelfFds& Self(Connection& connection) { return MountOf(connection).self(); }
 
 const HostPolicy& Policy(Connection& connection) { return static_cast<HostMount&>(connection.mount()).policy(); }
 
@@ -74,7 +87,8 @@ Result<Fd> Duplicate(int fd) {
 }
 
 void DonateRegular(Connection& connection, const std::shared_ptr<HostOpen>& open, Call& call) {
-  if (connection.options().donate_regular_files) call.donations.Lend(open->fd(), open);
+  if (!connection.options().donate_regular_files || MountOf(connection).passes_through()) return;
+  call.donations.Lend(open->fd(), open);
 }
 
 Result<LockedDirectory> LockDirectory(Connection& connection, Fdid fd) {

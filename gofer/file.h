@@ -1,13 +1,16 @@
 #ifndef LISAFS_GOFER_FILE_H_
 #define LISAFS_GOFER_FILE_H_
 
+#include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
 #include <utility>
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "broker/client.h"
 #include "gofer/name.h"
 #include "gofer/self_fds.h"
 #include "lisafs/connection.h"
@@ -41,11 +44,24 @@ class HostOpen final : public OpenFd {
   bool writable() const;
   // To be held while a directory's position is used: requests on several lanes may list it at once.
   std::mutex& position() { return position_; }
+  // The file's registration with the client's FUSE file system, made by `make` when it is first asked for. It goes with
+  // this FD.
+  template <typename Make>
+  Result<uint32_t> BackingId(Make&& make) {
+    std::lock_guard lock(backing_mutex_);
+    if (!backing_) {
+      LISAFS_ASSIGN_OR_RETURN(Backing made, make());
+      backing_.emplace(std::move(made));
+    }
+    return backing_->id();
+  }
 
  private:
   const Fd fd_;
   const int flags_;  // O_ACCMODE of open(2).
   std::mutex position_;
+  std::mutex backing_mutex_;
+  std::optional<Backing> backing_;  // Guarded by backing_mutex_.
 };
 
 // A socket that is bound to a file.
@@ -67,25 +83,40 @@ struct HostPolicy {
   bool open_fifos = false;      // OpenAt.
 };
 
+// The way to register files with the client's FUSE file system; without a broker there is none.
+struct HostPassthrough {
+  BrokerClient* broker = nullptr;  // Outlives the mount.
+  uint32_t mount = 0;              // Which of the broker's file systems it is.
+};
+
 // A host tree that connections serve: a directory with all that is below it, or a single file.
 class HostMount final : public MountPoint {
  public:
   // `tree` may be O_PATH. `self` outlives the mount.
-  HostMount(Server& server, const SelfFds& self, Fd tree, const HostPolicy& policy = {})
-      : MountPoint(server), self_(self), tree_(std::move(tree)), policy_(policy) {}
+  HostMount(Server& server, const SelfFds& self, Fd tree, const HostPolicy& policy = {},
+            const HostPassthrough& passthrough = {})
+      : MountPoint(server), self_(self), tree_(std::move(tree)), policy_(policy), passthrough_(passthrough) {}
 
   Result<Root> OpenRoot(FdBudget::Share share) override;
   Result<Fd> OpenRootForClient() override;
   const SelfFds& self() const { return self_; }
   const HostPolicy& policy() const { return policy_; }
 
+  // Registers a regular file. EOPNOTSUPP without a broker.
+  Result<Backing> OpenBacking(int fd);
+  // It has worked, and not failed for good since: the client needs no descriptors.
+  bool passes_through() const { return passes_through_.load(std::memory_order_relaxed); }
+
  private:
   const SelfFds& self_;
   const Fd tree_;
   const HostPolicy policy_;
+  const HostPassthrough passthrough_;
+  std::atomic<bool> passes_through_ = false;
 };
 
-// That of the connection's mount.
+// The connection's mount, and what it knows.
+HostMount& MountOf(Connection& connection);
 const SelfFds& Self(Connection& connection);
 const HostPolicy& Policy(Connection& connection);
 
@@ -108,7 +139,8 @@ Inode Issue(Connection& connection, NewControl&& made);
 
 // A second descriptor of fd's file, for the client.
 Result<Fd> Duplicate(int fd);
-// Gives the client an open regular file's descriptor with the response, if the connection is to.
+// Gives the client an open regular file's descriptor with the response, if the connection is to and the client's kernel
+// does not reach files without.
 void DonateRegular(Connection& connection, const std::shared_ptr<HostOpen>& open, Call& call);
 
 // A directory in which names are about to be made or removed.

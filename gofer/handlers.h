@@ -17,6 +17,9 @@ void ServeListing(HandlerTable& table);     // Getdents64, ListStat.
 void ServeSockets(HandlerTable& table);     // Connect, ConnectWithCreds, BindAt, Listen, Accept.
 void ServeXattrs(HandlerTable& table);      // FGetXattr, FSetXattr, FListXattr, FRemoveXattr.
 
+// Only with a broker, and not among those below.
+void ServeBacking(HandlerTable& table);  // OpenBacking.
+
 inline void ServeHostFiles(HandlerTable& table) {
   ServeWalking(table);
   ServeOpening(table);

@@ -106,7 +106,27 @@ Result<OpenCreateAtResp> OpenUnnamed(Connection& connection, const OpenUnnamedRe
   return IssueOpened(connection, std::move(child), std::move(open_share), std::move(fd), access, call);
 }
 
+// With a backing id the client's kernel opens the file again in whatever mode the container asks for, checking only
+// that the mount is writable. What else an open for writing is refused for (a file's attributes) is looked at here.
+Status MayBeBacking(int fd) {
+  struct statx host;
+  if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_TYPE, &host) != 0) return FailWithErrno();
+  if (!S_ISREG(host.stx_mode)) return Fail(EINVAL);
+  if (host.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)) return Fail(EACCES);
+  return {};
+}
+
+Result<OpenBackingResp> OpenBacking(Connection& connection, const FdReq& request) {
+  LISAFS_ASSIGN_OR_RETURN(auto open, connection.fds().Get<HostOpen>(request.fd));
+  LISAFS_RETURN_IF_ERROR(MayBeBacking(open->fd()));
+  LISAFS_ASSIGN_OR_RETURN(uint32_t id, open->BackingId([&] { return MountOf(connection).OpenBacking(open->fd()); }));
+  LISAFS_ASSIGN_OR_RETURN(Statx stat, StatFd(open->fd()));
+  return OpenBackingResp{.backing_id = id, .stat = stat};
+}
+
 }  // namespace
+
+void ServeBacking(HandlerTable& table) { table.Serve<Mid::kOpenBacking, OpenBacking>(); }
 
 void ServeOpening(HandlerTable& table) {
   table.Serve<Mid::kOpenAt, OpenAt>();

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "base/fd.h"
 #include "base/program.h"
 #include "base/result.h"
+#include "broker/client.h"
 #include "confine/confine.h"
 #include "gofer/arguments.h"
 #include "gofer/file.h"
@@ -118,7 +120,7 @@ std::vector<int> InheritedFds(const std::vector<Served>& all, const GoferArgumen
     fds.push_back(served.connection.get());
     fds.push_back(served.tree.get());
   }
-  for (int fd : {arguments.ready_fd, arguments.lifeline_fd}) {
+  for (int fd : {arguments.broker_fd, arguments.ready_fd, arguments.lifeline_fd}) {
     if (fd >= 0) fds.push_back(fd);
   }
   return fds;
@@ -179,10 +181,11 @@ std::vector<int64_t> DivideFds(const std::vector<Served>& all) {
 }
 
 // Returns when all connections have ended.
-void ServeAll(std::vector<Served> all, const std::vector<int64_t>& max_fds, const SelfFds& self,
-              CountersPage& counters) {
+void ServeAll(std::vector<Served> all, const std::vector<int64_t>& max_fds, const SelfFds& self, CountersPage& counters,
+              BrokerClient* broker) {
   Server server;
   ServeHostFiles(server.handlers);
+  if (broker != nullptr) ServeBacking(server.handlers);
   std::vector<std::thread> threads;
   for (size_t i = 0; i < all.size(); ++i) {
     threads.emplace_back([&, i] {
@@ -190,7 +193,8 @@ void ServeAll(std::vector<Served> all, const std::vector<int64_t>& max_fds, cons
       HostMount mount(server, self, std::move(served.tree),
                       {.open_sockets = served.arguments.uds_open,
                        .create_sockets = served.arguments.uds_create,
-                       .open_fifos = served.arguments.fifo});
+                       .open_fifos = served.arguments.fifo},
+                      {.broker = served.arguments.passthrough ? broker : nullptr, .mount = static_cast<uint32_t>(i)});
       Connection connection(server, mount, std::move(served.connection),
                             {.read_only = served.arguments.read_only,
                              .donate_regular_files = served.arguments.donate,
@@ -229,7 +233,9 @@ int Main(int argc, char** argv) {
             .Install(arguments.name_violations ? OnViolation::kNameAndKill : OnViolation::kKill));
 
   SayReady(arguments.ready_fd);
-  ServeAll(std::move(mounts), max_fds, self, counters);
+  std::optional<BrokerClient> broker;
+  if (arguments.broker_fd >= 0) broker.emplace(Fd(arguments.broker_fd));
+  ServeAll(std::move(mounts), max_fds, self, counters, broker ? &*broker : nullptr);
   return kExitSuccess;
 }
 

@@ -340,6 +340,11 @@ struct BindAtResp {
   Fdid bound_socket_fd = kInvalidFdid;
   LISAFS_FIELDS(child, bound_socket_fd);
 };
+struct OpenBackingResp {
+  uint32_t backing_id = 0;  // Never 0.
+  Statx stat;
+  LISAFS_FIELDS(backing_id, stat);
+};
 struct ListenReq {
   Fdid fd = kInvalidFdid;
   int32_t backlog = 0;

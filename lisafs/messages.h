@@ -63,7 +63,9 @@ namespace lisafs {
   X(260, CopyFileRange, CopyFileRangeReq, PWriteResp, 0, "Copies from one open FD to another.")                     \
   X(261, OpenUnnamed, OpenUnnamedReq, OpenCreateAtResp, 1,                                                          \
     "Creates a regular file without a name, which LinkAt may give it, and opens it.")                               \
-  X(262, FDataSync, FdReq, Empty, 0, "fdatasync(2) on an open FD.")
+  X(262, FDataSync, FdReq, Empty, 0, "fdatasync(2) on an open FD.")                                                 \
+  X(263, OpenBacking, FdReq, OpenBackingResp, 0,                                                                    \
+    "Has an open FD's file registered with the client's FUSE file system, until the open FD is closed.")
 
 enum class Mid : uint16_t {
 #define X(number, name, request, response, fds, purpose) k##name = number,

@@ -159,6 +159,15 @@ Status FakeClient::Serve(const Request& request, Writer& writer, Donations* dona
       Encode(writer, OpenAtResp{next_fd_++});
       return {};
     }
+    case Mid::kOpenBacking: {
+      const auto& body = BODY(OpenBacking);
+      if (!open_fds.contains(body.fd)) return Fail(EBADF);
+      File& file = *open_fds[body.fd];
+      file.stat.size = file.content.size();
+      backing_ids[++last_backing_id] = body.fd;
+      Encode(writer, OpenBackingResp{last_backing_id, file.stat});
+      return {};
+    }
     case Mid::kOpenCreateAt: {
       const auto& body = BODY(OpenCreateAt);
       LISAFS_ASSIGN_OR_RETURN(Inode child, Create(body.common, body.name));

@@ -47,6 +47,8 @@ class FakeClient : public Client {
   FilePtr tree;
   std::map<Fdid, FilePtr> control_fds;
   std::map<Fdid, FilePtr> open_fds;
+  std::map<uint32_t, Fdid> backing_ids;  // The open FDs that they were made from.
+  uint32_t last_backing_id = 0;
   std::map<Mid, int> calls;
   int flushes = 0;
   std::set<Mid> unsupported;

@@ -22,7 +22,7 @@ constexpr uint64_t kWanted = FUSE_ASYNC_READ | FUSE_ASYNC_DIO | FUSE_BIG_WRITES 
 
 }  // namespace
 
-Result<fuse_init_out> Negotiate(const fuse_init_in& offer) {
+Result<fuse_init_out> Negotiate(const fuse_init_in& offer, uint32_t stack_depth) {
   fuse_init_out answer = {};
   answer.major = FUSE_KERNEL_VERSION;
   answer.minor = FUSE_KERNEL_MINOR_VERSION;
@@ -32,7 +32,8 @@ Result<fuse_init_out> Negotiate(const fuse_init_in& offer) {
 
   uint64_t offered = offer.flags;
   if (offered & FUSE_INIT_EXT) offered |= uint64_t{offer.flags2} << 32;
-  uint64_t taken = offered & kWanted;
+  uint64_t taken = offered & (stack_depth == 0 ? kWanted : kWanted | kFusePassthrough);
+  if (taken & kFusePassthrough) SetMaxStackDepth(answer, stack_depth);
   answer.minor = std::min<uint32_t>(offer.minor, FUSE_KERNEL_MINOR_VERSION);
   answer.flags = static_cast<uint32_t>(taken);
   answer.flags2 = static_cast<uint32_t>(taken >> 32);
@@ -51,5 +52,7 @@ bool TakeIoUring(const fuse_init_in& offer, fuse_init_out& answer) {
   answer.flags2 |= kFlag;
   return true;
 }
+
+bool TakesPassthrough(const fuse_init_out& answer) { return answer.flags2 & (kFusePassthrough >> 32); }
 
 }  // namespace lisafs

@@ -28,6 +28,20 @@ TEST(FuseInit, TakesOfTheOfferWhatItWants) {
   EXPECT_EQ(answer->flags2, 0u);
 }
 
+TEST(FuseInit, TakesPassthroughIfAskedTo) {
+  fuse_init_in offer = {.major = 7, .minor = 45, .flags = kEverything, .flags2 = kEverything};
+  auto answer = Negotiate(offer, 2);
+  ASSERT_TRUE(answer);
+  EXPECT_TRUE(TakesPassthrough(*answer));
+  EXPECT_EQ(MaxStackDepth(*answer), 2u);
+  EXPECT_FALSE(TakesPassthrough(*Negotiate(offer, 0)));
+  offer.flags2 = 0;
+  answer = Negotiate(offer, 2);
+  ASSERT_TRUE(answer);
+  EXPECT_FALSE(TakesPassthrough(*answer));
+  EXPECT_EQ(MaxStackDepth(*answer), 0u);
+}
+
 TEST(FuseInit, TakesNothingThatIsNotOffered) {
   auto answer = Negotiate({.major = 7, .minor = 33, .flags = FUSE_BIG_WRITES});
   ASSERT_TRUE(answer);

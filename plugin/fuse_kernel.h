@@ -46,6 +46,16 @@ struct FuseRingHeaders {
 };
 static_assert(sizeof(FuseRingHeaders) == 288);
 
+// FUSE 7.40, Linux 6.9: the kernel reads and writes a backing file by itself.
+inline constexpr uint64_t kFusePassthrough = uint64_t{1} << 37;
+inline constexpr uint32_t kFopenPassthrough = 1 << 7;
+// The number of the backing file, in what used to be padding of fuse_open_out.
+inline void SetBackingId(fuse_open_out& open, uint32_t id) { open.padding = id; }
+// How deep the file system counts as stacked, 1 or 2; its backing files must be less deep. What was the first of
+// fuse_init_out's unused fields.
+inline void SetMaxStackDepth(fuse_init_out& init, uint32_t depth) { init.unused[0] = depth; }
+inline uint32_t MaxStackDepth(const fuse_init_out& init) { return init.unused[0]; }
+
 // The largest WRITE and READ that are asked for, and the longest name that Linux file systems know.
 inline constexpr uint32_t kMaxTransfer = 1 << 20;
 inline constexpr size_t kMaxName = 255;

@@ -15,10 +15,11 @@
 
 namespace lisafs {
 
-// What a file that the container opened stands for: an open FD, and the host's own descriptor if the server donated it.
+// What a file that the container opened stands for: an open FD, and the host's own descriptor if the server donated it
+// and the kernel does not pass the file through.
 struct Handle {
-  Handle(Client& client, NodeRef node, Fdid fd, Fd host)
-      : client(client), node(std::move(node)), fd(fd), host(std::move(host)) {}
+  Handle(Client& client, NodeRef node, Fdid fd, Fd host, bool read_write = false)
+      : client(client), node(std::move(node)), fd(fd), read_write(read_write), host(std::move(host)) {}
   ~Handle() { client.CloseLater(fd); }
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
@@ -26,7 +27,8 @@ struct Handle {
   Client& client;
   const NodeRef node;
   const Fdid fd;
-  const Fd host;
+  const bool read_write;                    // Opened for both, as a mapping for writing needs it.
+  Fd host;                                  // Does not change once the kernel knows of the handle.
   std::optional<DirectoryListing> listing;  // Of a directory.
 };
 

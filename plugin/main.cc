@@ -34,13 +34,14 @@ constexpr int kThreadsPerMount = 32;
 struct MountArgument {
   Fd fuse;
   Fd connection;
-  bool read_only = false;
+  MountOptions options;
   bool io_uring = false;
   std::vector<FuseQueue> queues = {};  // If it is to use io_uring, and can.
 };
 
 struct Arguments {
   std::vector<MountArgument> mounts;
+  Fd lifeline;
   Fd ready;
   bool name_violations = false;  // OnViolation::kNameAndKill.
 };
@@ -68,13 +69,16 @@ Fd Inherited(std::string_view text, std::string_view argument) {
 MountArgument ParseMount(std::string_view text) {
   const std::string argument = "--mount " + std::string(text);
   size_t colon = text.find(':');
-  if (colon == text.npos) DieOfUsage(argument, "expected FUSE:CONN[:ro][:uring]");
+  if (colon == text.npos) DieOfUsage(argument, "expected FUSE:CONN[:ro][:passthrough][:uring]");
   std::string_view connection = text.substr(colon + 1);
-  bool read_only = false, io_uring = false;
+  MountOptions options;
+  bool io_uring = false;
   for (size_t last; (last = connection.rfind(':')) != connection.npos; connection = connection.substr(0, last)) {
     std::string_view option = connection.substr(last + 1);
     if (option == "ro") {
-      read_only = true;
+      options.read_only = true;
+    } else if (option == "passthrough") {
+      options.passthrough = true;
     } else if (option == "uring") {
       io_uring = true;
     } else {
@@ -83,19 +87,23 @@ MountArgument ParseMount(std::string_view text) {
   }
   return {.fuse = Inherited(text.substr(0, colon), argument),
           .connection = Inherited(connection, argument),
-          .read_only = read_only,
+          .options = options,
           .io_uring = io_uring};
 }
 
 Arguments ParseArguments(int argc, char** argv) {
   CLI::App app("Serves FUSE file systems of a sandbox from its lisafs-gofer. Started by lisafsd.", "lisafs-plugin");
   std::vector<std::string> mounts;
+  std::string lifeline;
   std::string ready;
   bool name_violations = false;
-  app.add_option("--mount", mounts,
-                 "FUSE:CONN[:ro][:uring]: a /dev/fuse descriptor whose file system has been made, and the connection "
-                 "that serves it")
+  app.add_option(
+         "--mount", mounts,
+         "FUSE:CONN[:ro][:passthrough][:uring]: a /dev/fuse descriptor whose file system has been made, and the "
+         "connection that serves it")
       ->required();
+  app.add_option("--lifeline", lifeline, "Descriptor to hold, so that others see when this process is gone")
+      ->type_name("FD");
   app.add_option("--ready-fd", ready, "Descriptor to write the process's pid and \"ready\" to")->type_name("FD");
   app.add_flag("--name-violations", name_violations,
                "Say which system call it was if the process is killed for one that its policy does not allow");
@@ -110,6 +118,7 @@ Arguments ParseArguments(int argc, char** argv) {
   Arguments arguments;
   arguments.name_violations = name_violations;
   for (const std::string& mount : mounts) arguments.mounts.push_back(ParseMount(mount));
+  if (!lifeline.empty()) arguments.lifeline = Inherited(lifeline, "--lifeline");
   if (!ready.empty()) arguments.ready = Inherited(ready, "--ready-fd");
   return arguments;
 }
@@ -148,6 +157,7 @@ void Confine(Arguments& arguments) {
     keep.push_back(mount.fuse.get());
     keep.push_back(mount.connection.get());
   }
+  if (arguments.lifeline) keep.push_back(arguments.lifeline.get());
   if (arguments.ready) keep.push_back(arguments.ready.get());
 
   OrDie(CloseOtherDescriptors(keep));
@@ -168,7 +178,7 @@ void SayReady(Fd ready) {
 void Serve(MountArgument argument) {
   auto client = Client::Connect(std::move(argument.connection), {.max_channels = 2, .spin = kSpin});
   if (!client) Die("connect to the gofer", client.error().ToString());
-  Mount mount(std::make_unique<FuseDevice>(std::move(argument.fuse)), std::move(*client), argument.read_only,
+  Mount mount(std::make_unique<FuseDevice>(std::move(argument.fuse)), std::move(*client), argument.options,
               std::move(argument.queues));
   mount.Serve();
 }

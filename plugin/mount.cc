@@ -31,11 +31,11 @@ void StayOnCpu(int cpu) {
 
 }  // namespace
 
-Mount::Mount(std::unique_ptr<FuseTransport> kernel, std::unique_ptr<Client> server, bool read_only,
+Mount::Mount(std::unique_ptr<FuseTransport> kernel, std::unique_ptr<Client> server, const MountOptions& options,
              std::vector<FuseQueue> queues)
     : kernel_(std::move(kernel)),
       server_(std::move(server)),
-      operations_(*server_, read_only),
+      operations_(*server_, options),
       queues_(std::move(queues)) {}
 
 void Mount::Serve() {

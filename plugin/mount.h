@@ -31,7 +31,7 @@ class Mount {
   static constexpr size_t kMaxBacklog = 256;
 
   // With `queues`, requests come over io_uring if the kernel offers it, but for those that it never sends that way.
-  Mount(std::unique_ptr<FuseTransport> kernel, std::unique_ptr<Client> server, bool read_only,
+  Mount(std::unique_ptr<FuseTransport> kernel, std::unique_ptr<Client> server, const MountOptions& options,
         std::vector<FuseQueue> queues = {});
 
   // Serves until the file system is unmounted. To be called once; uses the calling thread as well as others of its own,

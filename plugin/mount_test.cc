@@ -126,7 +126,7 @@ class MountTest : public testing::Test {
       changed_.notify_all();
       changed_.wait(lock, [this] { return go_on_; });
     };
-    mount_ = std::make_unique<Mount>(std::make_unique<Kernel::Transport>(kernel_), std::move(client), false);
+    mount_ = std::make_unique<Mount>(std::make_unique<Kernel::Transport>(kernel_), std::move(client), MountOptions());
     serving_ = std::thread([this] { mount_->Serve(); });
     EXPECT_EQ(kernel_.ErrorOf(kernel_.Ask(FUSE_INIT, 0, fuse_init_in{.major = 7, .minor = 45})), 0);
   }

@@ -62,6 +62,14 @@ class Node {
     no_default_acl_until_.store(then, std::memory_order_relaxed);
   }
 
+  // Open files that the kernel passes through and that may be mapped for writing: what is written to the mapping
+  // changes the file without the kernel doubting the attributes that it was told.
+  void CountUnseenWriters(int change) { unseen_writers_.fetch_add(change, std::memory_order_relaxed); }
+  bool has_unseen_writers() const { return unseen_writers_.load(std::memory_order_relaxed) != 0; }
+  // It was written past the pages that the kernel has cached of it.
+  void SetCacheOutdated() { cache_outdated_.store(true, std::memory_order_relaxed); }
+  bool TakeCacheOutdated() { return cache_outdated_.exchange(false, std::memory_order_relaxed); }
+
  private:
   friend class InodeTable;
   friend class NodeRef;
@@ -81,6 +89,8 @@ class Node {
   const uint64_t id_;
   const Identity identity_;
   std::atomic<uint16_t> mode_;
+  std::atomic<bool> cache_outdated_ = false;
+  std::atomic<int32_t> unseen_writers_ = 0;
   std::atomic<uint64_t> content_;
   std::atomic<std::chrono::nanoseconds> no_default_acl_until_{};
   // NodeRefs, names that have this as parent, and one for all the kernel's lookups together. Falls to 0 only under the

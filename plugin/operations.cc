@@ -1,5 +1,7 @@
 #include "plugin/operations.h"
 
+#include <linux/magic.h>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -106,8 +108,8 @@ struct Operations::Dispatch {
 
 constexpr Operations::Dispatch::Table Operations::Dispatch::kTable = MakeTable();
 
-Operations::Operations(Client& client, bool read_only)
-    : client_(client), read_only_(read_only), root_(Identity::Of(client.root().stat)), nodes_(client) {}
+Operations::Operations(Client& client, const MountOptions& options)
+    : client_(client), options_(options), root_(Identity::Of(client.root().stat)), nodes_(client) {}
 
 int Operations::Serve(std::span<const std::byte> request, Reply& reply) {
   reply.Reset();
@@ -119,7 +121,7 @@ int Operations::Serve(std::span<const std::byte> request, Reply& reply) {
   }
   const auto& entry = Dispatch::kTable[std::min<size_t>(header->opcode, Dispatch::kOpcodes - 1)];
   if (entry.serve == nullptr || (entry.needs != Mid::kMount && !client_.Supports(entry.needs))) return ENOSYS;
-  if (entry.effect == Dispatch::kChanges && read_only_) return EROFS;
+  if (entry.effect == Dispatch::kChanges && options_.read_only) return EROFS;
   // The host's descriptors would still serve, but a file system that is half gone is worse than one that is gone.
   if (entry.effect != Dispatch::kGivesBack && !client_.connected()) return EIO;
   Call call{*header, arguments};
@@ -131,7 +133,7 @@ int Operations::Serve(std::span<const std::byte> request, Reply& reply) {
 
 void Operations::TakeBack(Reply& reply) {
   for (uint64_t id : reply.looked_up) nodes_.Forget(id, 1);
-  if (reply.opened != 0) handles_.Remove(reply.opened);
+  if (reply.opened != 0) RemoveHandle(reply.opened);
   reply.Reset();
 }
 
@@ -141,8 +143,20 @@ Status Operations::Init(Call& call, const None&, Reply& reply) {
   if (call.arguments.size() < offsetof(fuse_init_in, flags2)) return Fail(EINVAL);
   LISAFS_ASSIGN_OR_RETURN(auto bytes, call.arguments.TakeBytes(std::min(call.arguments.size(), sizeof in)));
   memcpy(&in, bytes.data(), bytes.size());
-  LISAFS_ASSIGN_OR_RETURN(reply.Append<fuse_init_out>(), Negotiate(in));
+  const bool passthrough = options_.passthrough && client_.Supports(Mid::kOpenBacking);
+  LISAFS_ASSIGN_OR_RETURN(fuse_init_out answer, Negotiate(in, passthrough ? StackDepth() : 0));
+  reply.Append<fuse_init_out>() = answer;
+  if (TakesPassthrough(answer)) io_modes_.Enable();
   return {};
+}
+
+// A file system that is stacked on others itself counts as one level, and asks for a second. On all others one is
+// enough, and leaves the container the other: for an overlayfs of its own upon this.
+uint32_t Operations::StackDepth() {
+  auto stat = client_.Call<Mid::kFStatFS>({client_.root().control_fd});
+  const bool stacked = stat && (stat->type == OVERLAYFS_SUPER_MAGIC || stat->type == FUSE_SUPER_MAGIC ||
+                                stat->type == ECRYPTFS_SUPER_MAGIC);
+  return stacked ? 2 : 1;
 }
 
 Status Operations::Destroy(Call&, const None&, Reply&) { return {}; }

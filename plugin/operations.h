@@ -12,6 +12,7 @@
 #include "plugin/fuse_kernel.h"
 #include "plugin/handle.h"
 #include "plugin/inode_table.h"
+#include "plugin/io_modes.h"
 #include "plugin/request.h"
 
 namespace lisafs {
@@ -23,6 +24,11 @@ inline constexpr uint64_t kNegativeEntryLifetime = 1;
 
 inline constexpr std::string_view kDefaultAcl = "system.posix_acl_default";
 
+struct MountOptions {
+  bool read_only = false;
+  bool passthrough = false;  // Have the kernel read and write the host's files by itself where it can.
+};
+
 // One mount's FUSE operations: each takes a request of the kernel and asks the server what it takes to answer it.
 // Any number of threads may serve requests at once.
 //
@@ -31,7 +37,7 @@ inline constexpr std::string_view kDefaultAcl = "system.posix_acl_default";
 class Operations {
  public:
   // `client` must outlive this.
-  Operations(Client& client, bool read_only);
+  Operations(Client& client, const MountOptions& options);
 
   // Serves one request as read from the kernel. The answer is left in `reply`; gives its errno, or 0.
   int Serve(std::span<const std::byte> request, Reply& reply);
@@ -130,12 +136,17 @@ class Operations {
   CreateCommon Creation(const Pinned& directory, const fuse_in_header& header, uint32_t mode) const;
   // The mode that a new file in the directory gets of the one that was asked for.
   uint32_t Masked(const Pinned& directory, uint32_t mode, uint32_t umask);
+  // How deep the file system must count as stacked so that files of the root's own may be passed through.
+  uint32_t StackDepth();
+  // How long the kernel may believe the attributes that it is told.
+  uint64_t AttributeLifetime(uint64_t nodeid);
   // Opens the node's file with O_ACCMODE's bits and O_TRUNC of `flags`.
   Result<std::shared_ptr<Handle>> OpenNode(const Pinned& node, uint32_t flags);
   // Whether the open file's content is what the kernel was last told of.
   bool IsUnchanged(const Handle& handle);
-  // `keep_cache`: what the kernel has cached of the file is still right.
-  void AddHandle(std::shared_ptr<Handle> handle, bool keep_cache, fuse_open_out& open, Reply& reply);
+  // Tells the kernel of an open file, and how to read and write it. `is_new`: it has just been made.
+  void AddHandle(std::shared_ptr<Handle> handle, bool is_new, fuse_open_out& open, Reply& reply);
+  void RemoveHandle(uint64_t fh);
 
   Status Remove(Call& call, uint32_t flags);
   Status RenameChild(Call& call, uint64_t new_directory, uint32_t flags);
@@ -143,10 +154,11 @@ class Operations {
   Pinned PinDoomed(const Pinned& directory, std::string_view name);
 
   Client& client_;
-  const bool read_only_;
+  const MountOptions options_;
   const Identity root_;
   InodeTable nodes_;
   HandleTable handles_;
+  IoModes io_modes_;
 };
 
 }  // namespace lisafs

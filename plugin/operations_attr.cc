@@ -55,7 +55,7 @@ Status Operations::BatchForget(Call& call, const fuse_batch_forget_in& in, Reply
 Status Operations::GetAttr(Call& call, const fuse_getattr_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(Statx stat, StatNodeOrHandle(call.header.nodeid, in.getattr_flags, in.fh));
   auto& out = reply.Append<fuse_attr_out>();
-  out.attr_valid = kAttributeLifetime;
+  out.attr_valid = AttributeLifetime(call.header.nodeid);
   FillAttributes(stat, out.attr);
   return {};
 }
@@ -63,7 +63,7 @@ Status Operations::GetAttr(Call& call, const fuse_getattr_in& in, Reply& reply) 
 Status Operations::GetStatx(Call& call, const FuseStatxIn& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(Statx stat, StatNodeOrHandle(call.header.nodeid, in.getattr_flags, in.fh));
   auto& out = reply.Append<FuseStatxOut>();
-  out.attr_valid = kAttributeLifetime;
+  out.attr_valid = AttributeLifetime(call.header.nodeid);
   out.stat = stat;
   out.stat.mask &= STATX_BASIC_STATS | STATX_BTIME;
   out.stat.ino = ShownIno(stat.ino, stat.dev_major, stat.dev_minor);
@@ -111,7 +111,7 @@ Status Operations::SetAttr(Call& call, const fuse_setattr_in& in, Reply& reply) 
   }
   node.node().Saw(now.stat);
   auto& out = reply.Append<fuse_attr_out>();
-  out.attr_valid = kAttributeLifetime;
+  out.attr_valid = AttributeLifetime(call.header.nodeid);
   FillAttributes(now.stat, out.attr);
   return {};
 }
@@ -204,8 +204,15 @@ void Operations::FillEntry(uint64_t nodeid, const Statx& stat, fuse_entry_out& e
   entry.nodeid = nodeid;
   reply.looked_up.push_back(nodeid);
   entry.entry_valid = kEntryLifetime;
-  entry.attr_valid = kAttributeLifetime;
+  entry.attr_valid = AttributeLifetime(nodeid);
   FillAttributes(stat, entry.attr);
+}
+
+// Mappings that are written past the kernel's notice change size and times at any moment.
+uint64_t Operations::AttributeLifetime(uint64_t nodeid) {
+  if (!io_modes_.enabled()) return kAttributeLifetime;
+  auto node = nodes_.Find(nodeid);
+  return node && (*node)->has_unseen_writers() ? 0 : kAttributeLifetime;
 }
 
 void Operations::FillAttributes(const Statx& stat, fuse_attr& attributes) const {

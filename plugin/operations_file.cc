@@ -23,8 +23,7 @@ Status Operations::Open(Call& call, const fuse_open_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(call.header.nodeid));
   LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(node, in.flags));
   if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) LISAFS_RETURN_IF_ERROR(DropSetId(node, reply));
-  const bool keep_cache = IsUnchanged(*handle);
-  AddHandle(std::move(handle), keep_cache, reply.Append<fuse_open_out>(), reply);
+  AddHandle(std::move(handle), false, reply.Append<fuse_open_out>(), reply);
   return {};
 }
 
@@ -53,7 +52,10 @@ Result<bool> Operations::TryCreate(const Pinned& directory, std::string_view nam
   if (created) {
     AddEntry(directory, name, created->child, entry, reply);
     LISAFS_ASSIGN_OR_RETURN(NodeRef node, nodes_.Find(entry.nodeid));
-    AddHandle(std::make_shared<Handle>(client_, std::move(node), created->open_fd, donated.Take(0)), true, open, reply);
+    AddHandle(std::make_shared<Handle>(client_, std::move(node), created->open_fd, donated.Take(0),
+                                       (in.flags & O_ACCMODE) == O_RDWR),
+              true, open, reply);
+    entry.attr_valid = AttributeLifetime(entry.nodeid);
     return true;
   }
   if (created.error() != Errno(EEXIST) || (in.flags & O_EXCL)) return Fail(created.error());
@@ -68,8 +70,7 @@ Result<bool> Operations::TryCreate(const Pinned& directory, std::string_view nam
   if (!node) return gone(node.error()) ? Result<bool>(false) : Fail(node.error());
   LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(*node, in.flags));
   if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) LISAFS_RETURN_IF_ERROR(DropSetId(*node, reply));
-  const bool keep_cache = IsUnchanged(*handle);
-  AddHandle(std::move(handle), keep_cache, open, reply);
+  AddHandle(std::move(handle), false, open, reply);
   return true;
 }
 
@@ -86,12 +87,15 @@ Status Operations::TmpFile(Call& call, const fuse_create_in& in, Reply& reply) {
   FillEntry(nodes_.InternUnnamed(made.child.stat, made.child.control_fd), made.child.stat, entry, reply);
   auto& open = reply.Append<fuse_open_out>();
   LISAFS_ASSIGN_OR_RETURN(NodeRef node, nodes_.Find(entry.nodeid));
-  AddHandle(std::make_shared<Handle>(client_, std::move(node), made.open_fd, donated.Take(0)), true, open, reply);
+  AddHandle(std::make_shared<Handle>(client_, std::move(node), made.open_fd, donated.Take(0),
+                                     (in.flags & O_ACCMODE) == O_RDWR),
+            true, open, reply);
+  entry.attr_valid = AttributeLifetime(entry.nodeid);
   return {};
 }
 
 Status Operations::Release(Call&, const fuse_release_in& in, Reply&) {
-  handles_.Remove(in.fh);
+  RemoveHandle(in.fh);
   return {};
 }
 
@@ -107,7 +111,8 @@ Result<std::shared_ptr<Handle>> Operations::OpenNode(const Pinned& node, uint32_
   Donations donated;
   LISAFS_ASSIGN_OR_RETURN(OpenAtResp opened,
                           client_.Call<Mid::kOpenAt>({.fd = node.fd(), .flags = flags & kHostFlags}, &donated));
-  return std::make_shared<Handle>(client_, nodes_.Share(node.node()), opened.open_fd, donated.Take(0));
+  return std::make_shared<Handle>(client_, nodes_.Share(node.node()), opened.open_fd, donated.Take(0),
+                                  (flags & O_ACCMODE) == O_RDWR);
 }
 
 bool Operations::IsUnchanged(const Handle& handle) {
@@ -121,15 +126,34 @@ bool Operations::IsUnchanged(const Handle& handle) {
 }
 
 // Who opens a file sees what it is now. While it is open, the kernel drops pages when it learns of another size or time
-// of change.
-void Operations::AddHandle(std::shared_ptr<Handle> handle, bool keep_cache, fuse_open_out& open, Reply& reply) {
-  if (keep_cache) {
-    open.open_flags = FOPEN_KEEP_CACHE;
+// of change; of a file that is passed through it has none.
+void Operations::AddHandle(std::shared_ptr<Handle> handle, bool is_new, fuse_open_out& open, Reply& reply) {
+  Node& node = *handle->node;
+  // Writes that are passed through are the broker's, which has no CAP_FSETID: they take set-id bits from the file
+  // whoever writes. So such a file is not.
+  const bool may_start = S_ISREG(node.mode()) && !(node.mode() & (S_ISUID | S_ISGID));
+  IoModes::Mode mode = io_modes_.Enter(
+      handle, may_start, [](const Handle& opened) { return opened.client.Call<Mid::kOpenBacking>({opened.fd}); });
+  bool unchanged = is_new;
+  if (mode.backing_id != 0) {
+    handle->host.reset();
+    open.open_flags = kFopenPassthrough;
+    SetBackingId(open, mode.backing_id);
+    unchanged =
+        unchanged || (mode.stat_known && node.ContentIs(mode.stat.size, mode.stat.mtime.sec, mode.stat.mtime.nsec));
+    // What the kernel was told so far it may believe too long.
+    unchanged = unchanged && !handle->read_write;
   } else {
-    reply.changed = handle->node->id();
+    unchanged = unchanged || (!mode.cache_outdated && IsUnchanged(*handle));
+    if (unchanged) open.open_flags = FOPEN_KEEP_CACHE;
   }
+  if (!unchanged) reply.changed = node.id();
   open.fh = handles_.Add(std::move(handle));
   reply.opened = open.fh;
+}
+
+void Operations::RemoveHandle(uint64_t fh) {
+  if (auto handle = handles_.Remove(fh)) io_modes_.Leave(*handle);
 }
 
 CreateCommon Operations::Creation(const Pinned& directory, const fuse_in_header& header, uint32_t mode) const {

@@ -14,8 +14,8 @@
 #include "sandbox/process.h"
 #include "sandbox/program_log.h"
 
-// Starts lisafs-gofer and lisafs-plugin, which go on as a child of whoever started them and say on a pipe when they are
-// ready (docs/architecture.md, "What the processes are told").
+// Starts lisafs-gofer, lisafs-plugin and lisafs-broker, which go on as a child of whoever started them and say on a
+// pipe when they are ready (docs/architecture.md, "What the processes are told").
 //
 //   Command command("/usr/bin/lisafs-gofer");
 //   command.Add("--counters");

@@ -1,7 +1,9 @@
-// A program with the life of lisafs-gofer or lisafs-plugin and none of their work. Its name says what it does:
+// A program with the life of lisafs-gofer, lisafs-plugin or lisafs-broker and none of their work. Its name says what it
+// does:
 //
 //   gofer    lives until the other side of every connection in --mount CONN:TREE is closed
 //   plugin   lives until every file system in --mount FUSE:CONN is unmounted; answers no request
+//   broker   lives until the other side of --gofer is closed
 //   refuse   writes two lines to stderr and exits with status 1 before it says its pid
 //   die      says its pid, and is then killed
 //   hang     says its pid, but is never ready
@@ -66,7 +68,8 @@ int main(int argc, char** argv) {
   std::vector<int> first_of_mounts;
   for (int i = 1; i + 1 < argc; i += 2) {
     if (strcmp(argv[i], "--ready-fd") == 0) ready_fd = atoi(argv[i + 1]);
-    if (strcmp(argv[i], "--mount") == 0) first_of_mounts.push_back(atoi(argv[i + 1]));
+    if (strcmp(argv[i], "--mount") == 0 || strcmp(argv[i], "--gofer") == 0)
+      first_of_mounts.push_back(atoi(argv[i + 1]));
   }
 
   if (role == "refuse") {

@@ -8,6 +8,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 programs=(
+  broker/lisafs-broker
   control/lisafsctl
   control/lisafsd
   gofer/lisafs-gofer

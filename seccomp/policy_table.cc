@@ -5,6 +5,7 @@
 #include <set>
 #include <string_view>
 
+#include "seccomp/broker_policy.h"
 #include "seccomp/gofer_policy.h"
 #include "seccomp/plugin_policy.h"
 #include "seccomp/runtime_rules.h"
@@ -101,6 +102,9 @@ std::string PolicyTables() {
 
   text += "\n## lisafs-plugin\n\n| call | arguments | for |\n|---|---|---|\n";
   for (const std::string& row : Rows(PluginPolicy(/*io_uring=*/true), shared)) text += row + "\n";
+
+  text += "\n## lisafs-broker\n\nThese and no others.\n\n| call | arguments | for |\n|---|---|---|\n";
+  for (const std::string& row : Rows(BrokerPolicy())) text += row + "\n";
   return text;
 }
 

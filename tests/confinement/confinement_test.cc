@@ -7,6 +7,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -69,7 +70,9 @@ class ConfinementTest : public testing::TestWithParam<Program> {
 
     ready_ = Inheritable(Fd(memfd_create("ready", MFD_CLOEXEC)).get());
     leaked_ = Inheritable(Fd(memfd_create("leaked", MFD_CLOEXEC)).get());
-    GetParam().name == "lisafs-gofer" ? StartGofer() : StartPlugin();
+    if (GetParam().name == "lisafs-gofer") return StartGofer();
+    if (GetParam().name == "lisafs-plugin") return StartPlugin();
+    StartBroker();
   }
 
   void StartGofer() {
@@ -97,6 +100,19 @@ class ConfinementTest : public testing::TestWithParam<Program> {
           {"--mount", std::to_string(fuse_device_.get()) + ":" + std::to_string(connection_.get())});
   }
 
+  void StartBroker() {
+    auto fuse = MakeFuseMount(S_IFDIR, {});
+    if (!fuse.ok()) GTEST_SKIP() << fuse.status();
+    fuse_device_ = Inheritable(fuse->device.get());
+    fuse_mount_ = std::move(fuse->mount);
+    int ends[2];
+    ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+    plugin_lifeline_ = Fd(ends[1]);
+    lifeline_ = Inheritable(Fd(ends[0]).get());
+    Start("broker/lisafs-broker", {"--device", "0=" + std::to_string(fuse_device_.get()), "--gofer",
+                                   std::to_string(connection_.get()), "--lifeline", std::to_string(lifeline_.get())});
+  }
+
   // Lets the program run until it is about to read from a watched descriptor, whatever its number is by then.
   void Start(const std::string& path, const std::vector<std::string>& arguments) {
     std::vector<std::string> argv = {DataFile(path)};
@@ -119,6 +135,7 @@ class ConfinementTest : public testing::TestWithParam<Program> {
   Fd peer_, connection_, ready_, leaked_;
   Fd tree_, counters_;
   Fd fuse_device_, fuse_mount_;
+  Fd lifeline_, plugin_lifeline_;
   std::set<std::string> watched_;
   std::optional<TracedProgram> program_;
   std::optional<SystemCall> first_read_;
@@ -184,6 +201,7 @@ TEST_P(ConfinementTest, HoldsNoDescriptorThatItWasNotGiven) {
                                  NameOf(STDERR_FILENO)};
   if (tree_) named.insert(NameOf(tree_.get()));
   if (counters_) named.insert(NameOf(counters_.get()));
+  if (lifeline_) named.insert(NameOf(lifeline_.get()));
   if (fuse_device_) named.insert(NameOf(fuse_device_.get()));
   for (const std::string& number : ListDirectory(Proc(pid_, "fd"))) {
     std::string name = ReadLink(Proc(pid_, "fd/" + number));
@@ -238,9 +256,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Program{"lisafs-gofer",
                             Bit(CAP_DAC_READ_SEARCH) | Bit(CAP_DAC_OVERRIDE) | Bit(CAP_SETUID) | Bit(CAP_SETGID),
                             ":ro:uds-open"},
-                    Program{"lisafs-plugin", 0, ""}),
+                    Program{"lisafs-plugin", 0, ""}, Program{"lisafs-broker", Bit(CAP_SYS_ADMIN), ""}),
     [](const auto& info) {
-      std::string name = info.param.name == "lisafs-gofer" ? "Gofer" : "Plugin";
+      std::string name = info.param.name.substr(strlen("lisafs-"));
+      name[0] = static_cast<char>(toupper(name[0]));
       if (info.param.options.find("ro") != std::string::npos) name += "ReadOnly";
       if (info.param.options.find("uds") != std::string::npos) name += "WithSockets";
       return name;

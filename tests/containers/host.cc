@@ -18,13 +18,8 @@ using Json = nlohmann::json;
 using std::chrono::seconds;
 
 constexpr const char* kPrograms[] = {
-    "control/lisafsctl",
-    "control/lisafsd",
-    "gofer/lisafs-gofer",
-    "plugin/lisafs-plugin",
-    "sandbox/lisafs-runsc",
-    "sandbox/lisafs-runtime",
-    "sandbox/lisafs-runtime-sandbox",
+    "broker/lisafs-broker", "control/lisafsctl",    "control/lisafsd",        "gofer/lisafs-gofer",
+    "plugin/lisafs-plugin", "sandbox/lisafs-runsc", "sandbox/lisafs-runtime", "sandbox/lisafs-runtime-sandbox",
 };
 
 // The project's programs look for each other beside themselves, and Bazel leaves each in its room.

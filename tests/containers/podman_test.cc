@@ -10,6 +10,7 @@ namespace {
 
 using std::chrono::seconds;
 using testing::HasSubstr;
+using testing::Not;
 
 class Podman : public Host {
  protected:
@@ -20,6 +21,9 @@ class Podman : public Host {
     // An image, without a registry: a tar of a root.
     MakeBusyboxRoot(Path("image"));
     ASSERT_TRUE(RunProgram({"tar", "-C", Path("image"), "-cf", Path("image.tar"), "."}).ok());
+    Import();
+  }
+  void Import() {
     Ran imported = Command({"import", Path("image.tar"), "busybox"});
     ASSERT_TRUE(imported.ok()) << imported;
   }
@@ -31,7 +35,7 @@ class Podman : public Host {
   Ran Command(const std::vector<std::string>& arguments) {
     std::vector<std::string> argv = {
         "podman",           "--root", Path("storage"),    "--runroot", Path("run"),        "--tmpdir", Path("tmp"),
-        "--storage-driver", "vfs",    "--cgroup-manager", "cgroupfs",  "--events-backend", "file"};
+        "--storage-driver", driver_,  "--cgroup-manager", "cgroupfs",  "--events-backend", "file"};
     if (auto plain = PlainRuntime()) {
       argv.insert(argv.end(), {"--runtime", *plain});
     } else {
@@ -50,6 +54,8 @@ class Podman : public Host {
     arguments.insert(arguments.end(), command.begin(), command.end());
     return Command(arguments);
   }
+
+  std::string driver_ = "vfs";
 };
 
 TEST_F(Podman, RunsWithAVolume) {
@@ -70,6 +76,27 @@ TEST_F(Podman, GivesTheStatusOfTheContainer) {
   Ran ran = RunImage({"--rm"}, {"sh", "-c", "echo trouble >&2; exit 9"});
   EXPECT_EQ(ran.status, 9) << ran;
   EXPECT_THAT(ran.err, HasSubstr("trouble\n"));
+}
+
+// The kernel reads and writes what is on the container's layers by itself.
+TEST_F(Podman, FilesOnAnOverlayArePassedThrough) {
+  if (PlainRuntime()) GTEST_SKIP() << "is about lisafs alone";
+  Command({"system", "reset", "--force"});
+  driver_ = "overlay";
+  ASSERT_NO_FATAL_FAILURE(Import());
+  Ran started = RunImage({"--detach", "--name", "worker"}, {"sh", "-c", "while :; do sleep 0.1; done"});
+  ASSERT_TRUE(started.ok()) << started;
+  Ran executed = Command({"exec", "worker", "sh", "-c", "seq 100000 > /made; cp /made /copy; md5sum < /copy; mount"});
+  ASSERT_TRUE(executed.ok()) << executed;
+  EXPECT_THAT(executed.out, HasSubstr("dea9193b768319cbb4ff1a137ac03113  -\n"));
+  EXPECT_THAT(executed.out, HasSubstr("lisafs on / type fuse.lisafs"));
+  // What of the root itself is not passed through would be counted as data.
+  Ran statistics = Control({"stats"});
+  EXPECT_THAT(statistics.out, HasSubstr("OpenBacking"));
+  EXPECT_THAT(statistics.out, Not(HasSubstr("PRead")));
+  EXPECT_THAT(statistics.out, Not(HasSubstr("PWrite")));
+  Ran removed = Command({"rm", "--force", "--time", "1", "worker"});
+  EXPECT_TRUE(removed.ok()) << removed;
 }
 
 TEST_F(Podman, ReadOnlyVolumeAndRoot) {

@@ -49,6 +49,9 @@ class Exerciser {
     return OneIn(3) ? name : directory + "/" + name;
   }
   int Slot() { return fds_[Below(kSlots)]; }
+  // A file that is passed through loses set-id bits that it is given while it is open, also where native ones keep them
+  // (docs/architecture.md).
+  mode_t ModeFor(const struct stat& st, mode_t mode);
   off_t Offset() { return static_cast<off_t>(Below(OneIn(3) ? kMaxFile : 5000)); }
   size_t Length() { return Below(OneIn(3) ? kMaxTransfer : 500); }
 
@@ -184,6 +187,15 @@ void Exerciser::Names() {
   }
 }
 
+mode_t Exerciser::ModeFor(const struct stat& st, mode_t mode) {
+  if (!S_ISREG(st.st_mode)) return mode;
+  const bool is_open = std::any_of(fds_, fds_ + kSlots, [&](int fd) {
+    struct stat open;
+    return fstat(fd, &open) == 0 && open.st_dev == st.st_dev && open.st_ino == st.st_ino;
+  });
+  return is_open ? mode & ~(S_ISUID | S_ISGID) : mode;
+}
+
 void Exerciser::Attributes() {
   std::string path = Path();
   int fd = Slot();
@@ -194,8 +206,10 @@ void Exerciser::Attributes() {
   int result;
   switch (Below(10)) {
     case 0:
+      if (stat(path.c_str(), &st) == 0) mode = ModeFor(st, mode);
       return Say("chmod " + path, chmod(path.c_str(), mode));
     case 1:
+      if (fstat(fd, &st) == 0) mode = ModeFor(st, mode);
       return Say("fchmod", fchmod(fd, mode));
     case 2:
       return Say("chown " + path, lchown(path.c_str(), owner, owner));

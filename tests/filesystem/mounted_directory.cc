@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -58,6 +59,7 @@ bool SwitchOnIoUring() {
 
 MountedDirectory::MountedDirectory(const Options& options) {
   MakeDirectory(host_);
+  MountOverlays(options.overlays);
   if (options.single_file) {
     WriteFile(host_ + "/file", "content");
     WriteFile(mounted_, "");
@@ -65,6 +67,19 @@ MountedDirectory::MountedDirectory(const Options& options) {
     MakeDirectory(mounted_);
   }
   SetUp(options);
+}
+
+// Each upon what was there, so that host_ is the topmost.
+void MountedDirectory::MountOverlays(int count) {
+  for (int i = 0; i < count; ++i) {
+    const std::string layer = directory_ / ("layer" + std::to_string(i));
+    for (const char* part : {"", "/lower", "/upper", "/work"}) MakeDirectory(layer + part);
+    const std::string lower = i == 0 ? layer + "/lower" : host_;
+    const std::string options = "lowerdir=" + lower + ",upperdir=" + layer + "/upper,workdir=" + layer + "/work";
+    WriteFile(layer + "/lower/lower", "lower");
+    ASSERT_EQ(mount("overlay", host_.c_str(), "overlay", 0, options.c_str()), 0) << strerror(errno);
+    ++overlays_;
+  }
 }
 
 void MountedDirectory::SetUp(const Options& options) {
@@ -82,11 +97,40 @@ void MountedDirectory::SetUp(const Options& options) {
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
   Fd server(sockets[0]), client(sockets[1]);
 
+  Fd counters(memfd_create("counters", MFD_CLOEXEC));
+  ASSERT_EQ(ftruncate(counters.get(), sizeof(CountersPage)), 0);
+  void* page = mmap(nullptr, sizeof(CountersPage), PROT_READ | PROT_WRITE, MAP_SHARED, counters.get(), 0);
+  ASSERT_NE(page, MAP_FAILED);
+  counters_ = static_cast<CountersPage*>(page);
+  counters_->magic = kCountersMagic;
+  counters_->version = kCountersVersion;
+
+  Fd broker_end, lifeline_end;
+  if (options.passthrough) {
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+    Fd gofer_end(sockets[1]);
+    broker_end = Fd(sockets[0]);
+    ASSERT_EQ(pipe2(sockets, O_CLOEXEC), 0);
+    Fd pipe_end(sockets[0]);
+    lifeline_end = Fd(sockets[1]);
+    Command broker(DataFile("broker/lisafs-broker"));
+    broker.Add("--device=0=" + std::to_string(broker.Give(Fd(fcntl(fuse->device.get(), F_DUPFD_CLOEXEC, 0)))));
+    broker.Add("--gofer=" + std::to_string(broker.Give(std::move(gofer_end))));
+    broker.Add("--lifeline=" + std::to_string(broker.Give(std::move(pipe_end))));
+    broker_ = Start(std::move(broker), directory_ / "broker.log");
+    if (!broker_) return;
+  }
+
   Command gofer(DataFile("gofer/lisafs-gofer"));
   std::string mount =
       std::to_string(gofer.Give(std::move(server))) + ":" + std::to_string(gofer.Give(std::move(tree->fd)));
   if (options.read_only) mount += ":ro";
   if (options.withhold_descriptors) mount += ":nodonate";
+  if (options.passthrough) {
+    mount += ":passthrough";
+    gofer.Add("--broker=" + std::to_string(gofer.Give(std::move(broker_end))));
+  }
+  gofer.Add("--counters=" + std::to_string(gofer.Give(std::move(counters))));
   gofer.Add("--mount");
   gofer.Add(mount);
   gofer_ = Start(std::move(gofer), directory_ / "gofer.log");
@@ -95,6 +139,10 @@ void MountedDirectory::SetUp(const Options& options) {
   Command plugin(DataFile("plugin/lisafs-plugin"));
   mount = std::to_string(plugin.Give(std::move(fuse->device))) + ":" + std::to_string(plugin.Give(std::move(client)));
   if (options.read_only) mount += ":ro";
+  if (options.passthrough) {
+    mount += ":passthrough";
+    plugin.Add("--lifeline=" + std::to_string(plugin.Give(std::move(lifeline_end))));
+  }
   if (io_uring_) mount += ":uring";
   plugin.Add("--mount");
   plugin.Add(mount);
@@ -104,13 +152,15 @@ void MountedDirectory::SetUp(const Options& options) {
 MountedDirectory::~MountedDirectory() {
   umount2(mounted_.c_str(), MNT_DETACH);
   EXPECT_TRUE(BothEnd());
+  while (overlays_-- > 0) EXPECT_EQ(umount2(host_.c_str(), MNT_DETACH), 0);
+  if (counters_ != nullptr) munmap(counters_, sizeof(CountersPage));
 }
 
 bool MountedDirectory::Unmount() { return umount(mounted_.c_str()) == 0; }
 
 bool MountedDirectory::BothEnd() {
   bool well = true;
-  for (auto* process : {&plugin_, &gofer_}) {
+  for (auto* process : {&plugin_, &gofer_, &broker_}) {
     if (!*process) continue;
     auto end = (*process)->Wait(kPatience);
     well = well && end.has_value() && !end->failed();
@@ -134,6 +184,22 @@ void MountedDirectory::KillPlugin() {
   plugin_->Kill();
   EXPECT_TRUE(plugin_->Wait(kPatience));
   plugin_.reset();
+  if (broker_) {
+    EXPECT_TRUE(broker_->Wait(kPatience));
+    broker_.reset();
+  }
+}
+
+void MountedDirectory::KillBroker() {
+  broker_->Kill();
+  EXPECT_TRUE(broker_->Wait(kPatience));
+  broker_.reset();
+}
+
+uint64_t MountedDirectory::Calls(Mid message) const {
+  uint64_t calls = 0;
+  for (const LaneCounters& lane : counters_->mounts[0].lanes) calls += lane.messages[MessageIndex(message)].calls.Get();
+  return calls;
 }
 
 size_t CountDescriptors(pid_t pid) { return ListDirectory("/proc/" + std::to_string(pid) + "/fd").size(); }

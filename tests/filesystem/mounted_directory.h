@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "lisafs/counters.h"
+#include "lisafs/messages.h"
 #include "sandbox/process.h"
 #include "tests/support/files.h"
 
@@ -20,6 +22,8 @@ class MountedDirectory {
     bool read_only = false;
     bool withhold_descriptors = false;
     bool single_file = false;  // Shows the file host()/file alone.
+    bool passthrough = false;  // With a broker.
+    int overlays = 0;          // host() is an overlayfs, or one upon another.
   };
   explicit MountedDirectory(const Options& options);
   // Unmounts, and expects both programs to end by themselves and without failure, unless they were killed.
@@ -37,24 +41,31 @@ class MountedDirectory {
 
   pid_t gofer_pid() const { return gofer_->pid(); }
   pid_t plugin_pid() const { return plugin_->pid(); }
-  // Both return when the process is gone.
+  // They return when the process is gone; of the plugin, when all know.
   void KillGofer();
   void KillPlugin();
+  void KillBroker();
+  // How often the gofer has been asked this.
+  uint64_t Calls(Mid message) const;
 
   // Unmounts as far as nobody uses it any more; false if somebody does.
   bool Unmount();
-  // Whether both end within seconds, and well.
+  // Whether all end within seconds, and well.
   bool BothEnd();
 
  private:
   void SetUp(const Options& options);
+  void MountOverlays(int count);
 
   TempDir directory_;
+  int overlays_ = 0;  // Mounted.
   const std::string host_ = directory_ / "host";
   std::string mounted_ = directory_ / "mounted";
   bool io_uring_ = false;
   std::optional<Process> gofer_;
   std::optional<Process> plugin_;
+  std::optional<Process> broker_;
+  CountersPage* counters_ = nullptr;
 };
 
 // Descriptors that a process has open.

@@ -1,5 +1,5 @@
-// Files' data, through the kernel, with the host's descriptors donated to the plugin and with them withheld; and mounts
-// of other kinds.
+// Files' data, through the kernel: with the host's descriptors donated to the plugin, with them withheld, and passed
+// through; and mounts of other kinds.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,11 +22,14 @@ namespace {
 
 int ErrnoOf(long result) { return result < 0 ? errno : 0; }
 
-class Data : public testing::TestWithParam<bool> {
+enum class Way { kDonated, kWithheld, kPassedThrough };
+
+class Data : public testing::TestWithParam<Way> {
  protected:
   void SetUp() override {
     if (geteuid() != 0) GTEST_SKIP() << "needs root";
-    files_.emplace(MountedDirectory::Options{.withhold_descriptors = GetParam()});
+    files_.emplace(MountedDirectory::Options{.withhold_descriptors = GetParam() == Way::kWithheld,
+                                             .passthrough = GetParam() == Way::kPassedThrough});
     ASSERT_TRUE(files_->ok());
   }
   Fd Open(const std::string& name, int flags) {
@@ -36,8 +39,12 @@ class Data : public testing::TestWithParam<bool> {
   }
   std::optional<MountedDirectory> files_;
 };
-INSTANTIATE_TEST_SUITE_P(Descriptors, Data, testing::Bool(),
-                         [](const auto& info) { return info.param ? "Withheld" : "Donated"; });
+INSTANTIATE_TEST_SUITE_P(Ways, Data, testing::Values(Way::kDonated, Way::kWithheld, Way::kPassedThrough),
+                         [](const auto& info) {
+                           return info.param == Way::kDonated    ? "Donated"
+                                  : info.param == Way::kWithheld ? "Withheld"
+                                                                 : "PassedThrough";
+                         });
 
 TEST_P(Data, ReadsAndWrites) {
   Fd fd = Open("f", O_RDWR | O_CREAT | O_EXCL);

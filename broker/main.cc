@@ -1,0 +1,112 @@
+// lisafs-broker: makes the one privileged call of FUSE passthrough for a gofer. docs/architecture.md has its command
+// line, docs/security.md says why it is a process of its own.
+
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/program.h"
+#include "base/result.h"
+#include "broker/broker.h"
+#include "confine/confine.h"
+#include "seccomp/broker_policy.h"
+
+namespace lisafs {
+namespace {
+
+struct Arguments {
+  std::vector<BrokerDevice> devices;
+  Fd gofer;
+  Fd lifeline;
+  Fd ready;
+};
+
+[[noreturn]] void DieOfUsage(std::string_view what, std::string_view why) {
+  PrintError(what, why);
+  exit(kExitUsage);
+}
+
+int ParseNumber(std::string_view text, std::string_view argument) {
+  int number = -1;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < 0) {
+    DieOfUsage(argument, "\"" + std::string(text) + "\" is not a number");
+  }
+  return number;
+}
+
+BrokerDevice ParseDevice(std::string_view text) {
+  size_t equals = text.find('=');
+  if (equals == text.npos) DieOfUsage("--device", "expected MOUNT=FUSE");
+  return {.mount = static_cast<uint32_t>(ParseNumber(text.substr(0, equals), "--device")),
+          .device = Fd(ParseNumber(text.substr(equals + 1), "--device"))};
+}
+
+Arguments ParseArguments(int argc, char** argv) {
+  CLI::App app("Registers host files with a sandbox's FUSE file systems for its lisafs-gofer. Started by lisafsd.",
+               "lisafs-broker");
+  std::vector<std::string> devices;
+  int gofer = -1, lifeline = -1, ready = -1;
+  app.add_option("--device", devices, "MOUNT=FUSE: the /dev/fuse descriptor of the gofer's mount of that number")
+      ->required();
+  app.add_option("--gofer", gofer, "The SEQPACKET socket that the gofer asks on")->type_name("FD")->required();
+  app.add_option("--lifeline", lifeline, "A pipe whose other end the plugin holds")->type_name("FD")->required();
+  app.add_option("--ready-fd", ready, "Descriptor to write the process's pid and \"ready\" to")->type_name("FD");
+  app.set_version_flag("--version", "lisafs-broker " + std::string(kVersion));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    exit(app.exit(success));
+  } catch (const CLI::ParseError& error) {
+    DieOfUsage("arguments", error.what());
+  }
+  Arguments arguments{.gofer = Fd(gofer), .lifeline = Fd(lifeline), .ready = Fd(ready)};
+  for (const std::string& device : devices) arguments.devices.push_back(ParseDevice(device));
+  return arguments;
+}
+
+void OrDie(const StepResult<void>& step) {
+  if (!step) Die(step.error().what, step.error().error.ToString());
+}
+
+void Confine(const Arguments& arguments) {
+  std::vector<int> keep = {arguments.gofer.get(), arguments.lifeline.get()};
+  for (const BrokerDevice& device : arguments.devices) keep.push_back(device.device.get());
+  if (arguments.ready) keep.push_back(arguments.ready.get());
+
+  OrDie(CloseOtherDescriptors(keep));
+  OrDie(EnterNamespaces(arguments.ready.get()));
+  OrDie(EmptyRoot());
+  // What the kernel asks of whoever registers a backing file.
+  OrDie(DropPrivileges({.capabilities = {CAP_SYS_ADMIN}}));
+  OrDie(BrokerPolicy().Install());
+}
+
+void SayReady(Fd ready) {
+  if (!ready) return;
+  constexpr std::string_view kReady = "ready\n";
+  if (write(ready.get(), kReady.data(), kReady.size()) < 0) DieErrno("write to --ready-fd");
+}
+
+int Main(int argc, char** argv) {
+  SetProgramName("lisafs-broker");
+  Arguments arguments = ParseArguments(argc, argv);
+  signal(SIGPIPE, SIG_IGN);
+  Confine(arguments);
+  SayReady(std::move(arguments.ready));
+  ServeBroker(arguments.gofer, arguments.lifeline, arguments.devices);
+  return kExitSuccess;
+}
+
+}  // namespace
+}  // namespace lisafs
+
+int main(int argc, char** argv) { return lisafs::Main(argc, argv); }
