@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <exception>
 #include <filesystem>
@@ -147,6 +148,8 @@ absl::Status Serve(const Config& config) {
 }
 
 int Main(int argc, char** argv) {
+  // What is made is for nobody else to change, whatever was inherited.
+  umask(022);
   const Config config = ParseOptions(argc, argv);
   if (absl::Status log = SetUpLog(config); !log.ok()) Die("log", std::string(log.message()));
   // Before there are other threads, which inherit it.

@@ -13,6 +13,7 @@
 #include <filesystem>
 
 #include "base/status.h"
+#include "sandbox/trusted_directory.h"
 
 namespace lisafs {
 namespace {
@@ -56,6 +57,8 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(const std::string& path
   if (std::filesystem::path parent = std::filesystem::path(path).parent_path(); !parent.empty()) {
     std::filesystem::create_directories(parent, error);
     if (error) return ErrnoStatus(error.value(), parent);
+    // Whoever could put another socket there would be taken for lisafsd.
+    LISAFS_RETURN_IF_NOT_OK(CheckTrustedDirectory(parent));
   }
   LISAFS_RETURN_IF_NOT_OK(RemoveStale(path, *address));
 

@@ -21,7 +21,7 @@ class Listener {
   // A socket that nobody listens on any more is replaced, so two processes must not do this at the same time for one
   // path. Its owner alone may connect, and the group of readers if there is one.
   //
-  // FAILED_PRECONDITION: somebody listens there, or it is no socket.
+  // FAILED_PRECONDITION: somebody listens there, it is no socket, or others than root could put another there.
   static absl::StatusOr<std::unique_ptr<Listener>> Open(const std::string& path, const AccessRules& rules,
                                                         std::function<void(Fd)> accepted);
 

@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "control/validation.h"
 #include "lisafs/counters.h"
+#include "sandbox/trusted_directory.h"
 
 namespace lisafs {
 namespace {
@@ -137,6 +138,7 @@ absl::StatusOr<StateDirectory> StateDirectory::Open(const std::string& path) {
     if (error) return ErrnoStatus(error.value(), parent);
   }
   if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return ErrnoStatus(errno, path);
+  LISAFS_RETURN_IF_NOT_OK(CheckTrustedDirectory(path));
   Fd lock(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!lock) return ErrnoStatus(errno, path);
   if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {

@@ -50,7 +50,7 @@ class SandboxDirectory {
 class StateDirectory {
  public:
   // Makes the directory if it is not there, accessible to its owner alone. FAILED_PRECONDITION: another lisafsd uses
-  // it.
+  // it, or others than root could change what is in it (CheckTrustedDirectory).
   static absl::StatusOr<StateDirectory> Open(const std::string& path);
 
   // The sandboxes that have a directory, in order. What is in it is not looked at.

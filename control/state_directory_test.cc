@@ -58,6 +58,20 @@ TEST_F(StateDirectoryTest, IsPrivateAndLocked) {
   EXPECT_TRUE(StateDirectory::Open(Path()).ok());
 }
 
+// Whoever plants one that is his, or a link, is not believed.
+TEST_F(StateDirectoryTest, IsNotTakenFromOthers) {
+  ASSERT_TRUE(std::filesystem::create_directories(Path()));
+  ASSERT_EQ(chmod(Path().c_str(), 0777), 0);
+  auto opened = StateDirectory::Open(Path());
+  EXPECT_EQ(opened.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(opened.status().message()), HasSubstr("/run/state: is writable for others"));
+  ASSERT_EQ(chmod(Path().c_str(), 0700), 0);
+  ASSERT_EQ(chmod((root_ + "/run").c_str(), 0777), 0);
+  EXPECT_FALSE(StateDirectory::Open(Path()).ok()) << "others could put another in its place";
+  ASSERT_EQ(chmod((root_ + "/run").c_str(), 0755), 0);
+  EXPECT_TRUE(StateDirectory::Open(Path()).ok());
+}
+
 TEST_F(StateDirectoryTest, AStateComesBackAsItWas) {
   auto directory = StateDirectory::Open(Path());
   ASSERT_TRUE(directory.ok());

@@ -20,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/fd.h"
 #include "sandbox/cgroups.h"
+#include "sandbox/trusted_directory.h"
 
 namespace lisafs {
 namespace {
@@ -141,9 +142,13 @@ absl::Status FindDaemon(const std::string& socket) {
 }
 
 absl::Status EnsureDaemon(const std::string& socket, const std::string& program, std::chrono::milliseconds patience) {
+  // Before anybody is asked: where others can make a socket, it need not be lisafsd who listens.
+  absl::Status trusted = CheckTrustedDirectory(Directory(socket));
+  if (!trusted.ok() && !absl::IsNotFound(trusted)) return trusted;
   absl::Status found = FindDaemon(socket);
   if (!absl::IsUnavailable(found)) return found;
   if (absl::Status made = MakeDirectories(Directory(socket)); !made.ok()) return made;
+  if (trusted = CheckTrustedDirectory(Directory(socket)); !trusted.ok()) return trusted;
   std::string log_path = Directory(socket) + "/lisafsd.log";
   Fd log(open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!log) return absl::ErrnoToStatus(errno, log_path);

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,6 +147,18 @@ TEST_F(DaemonTest, SaysWhyItDoesNotAnswer) {
 
   ensured = EnsureDaemon(socket_, "/does/not/exist", std::chrono::milliseconds(300));
   EXPECT_THAT(std::string(ensured.message()), HasSubstr("/does/not/exist: No such file or directory"));
+}
+
+// Somebody else's socket in a directory where others can make one: not even asked.
+TEST_F(DaemonTest, DoesNotTrustWhatOthersCanPutThere) {
+  Fd listener = Listen(socket_);
+  ASSERT_TRUE(listener.valid());
+  ASSERT_EQ(chmod(directory_.c_str(), 01777), 0);
+  absl::Status status = EnsureDaemon(socket_, "/does/not/exist");
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr(directory_ + ": is writable for others"));
+  pollfd connected = {.fd = listener.get(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(poll(&connected, 1, 0), 0);
 }
 
 TEST_F(DaemonTest, RefusesWhatIsNoSocket) {
