@@ -216,6 +216,12 @@ TEST_P(ConfinementTest, HoldsNoDescriptorThatItWasNotGiven) {
 TEST_P(ConfinementTest, IsUnderLandlockWhereThereIsOne) {
   if (LandlockVersion() < 2) GTEST_SKIP() << "the kernel's Landlock is of version " << LandlockVersion();
   auto landlock = std::ranges::find(calls_before_, static_cast<uint64_t>(SYS_landlock_restrict_self));
+  if (GetParam().name == "lisafs-broker") {
+    // The kernel opens what is passed through with the broker's credentials, and would refuse. It has no call that
+    // takes a path.
+    EXPECT_EQ(landlock, calls_before_.end());
+    return;
+  }
   ASSERT_NE(landlock, calls_before_.end());
   EXPECT_NE(std::find(landlock, calls_before_.end(), static_cast<uint64_t>(SYS_seccomp)), calls_before_.end());
 }
