@@ -18,6 +18,8 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "lisafs/messages.h"
+#include "seccomp/broker_policy.h"
 #include "seccomp/gofer_policy.h"
 #include "seccomp/plugin_policy.h"
 #include "tests/confinement/call_watcher.h"
@@ -40,7 +42,8 @@ const std::map<std::string, std::string> kNotAtWork = {
     {"writev", "libc's words before it aborts"},
     {"sendto", "the plugin's socket lane, at the start"},
     {"poll", "a socket or a device that does not wait by itself"},
-    {"write (0: ", "errors, and the line that says ready"},
+    {"write", "errors, and the line that says ready"},
+    {"munmap", "libc's choice"},
     {"restart_syscall", "a process that was stopped"},
     {"clock_gettime", "a clock without vDSO"},
     {"clock_nanosleep", "waiting for what seldom happens"},
@@ -171,6 +174,19 @@ TEST(PluginCallsTest, EachIsNeeded) {
   UseFiles(files);
   EXPECT_TRUE(files.Unmount());
   EXPECT_TRUE(files.BothEnd());
+  ExpectAllUsed(watcher);
+}
+
+TEST(BrokerCallsTest, EachIsNeeded) {
+  if (geteuid() != 0) GTEST_SKIP() << "tracing, and FUSE, want root";
+  MountedDirectory files({.passthrough = true});
+  ASSERT_TRUE(files.ok());
+  CallWatcher watcher(files.broker_pid(), BrokerPolicy());
+  UseFiles(files);
+  const bool passed_through = files.Calls(Mid::kOpenBacking) > 0;
+  EXPECT_TRUE(files.Unmount());
+  EXPECT_TRUE(files.BothEnd());
+  if (!passed_through) GTEST_SKIP() << "the kernel passes nothing through";
   ExpectAllUsed(watcher);
 }
 

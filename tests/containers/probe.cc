@@ -9,16 +9,22 @@
 //                               closes and removes them
 //   probe lock FILE             locks FILE and keeps it so, or prints that it is taken
 //   probe eat MEGABYTES         uses that much memory
+//   probe attack PID            prints what of another process it can read, trace or take, one a line
 //   probe create FILE N         opens FILE, making it if need be, and removes it, N times; prints each open that failed
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -98,6 +104,36 @@ int Eat(size_t megabytes) {
   return memory[megabytes] == 'x' ? 0 : 1;
 }
 
+void PrintIf(bool worked, const char* what) {
+  if (worked) printf("%s\n", what);
+}
+
+int AttackProcess(pid_t pid) {
+  const std::string proc = "/proc/" + std::to_string(pid) + "/";
+  char byte;
+  for (const char* name : {"mem", "maps", "environ", "auxv", "stack", "syscall", "fd/0"}) {
+    int fd = open((proc + name).c_str(), O_RDONLY | O_CLOEXEC);
+    PrintIf(fd >= 0 && (strcmp(name, "mem") == 0 || read(fd, &byte, 1) > 0), name);
+    close(fd);
+  }
+  for (const char* name : {"map_files", "root"}) {
+    DIR* directory = opendir((proc + name).c_str());
+    int entries = 0;
+    while (directory != nullptr && readdir(directory) != nullptr) ++entries;
+    PrintIf(entries > 2, name);
+    if (directory != nullptr) closedir(directory);
+  }
+  for (const char* name : {"exe", "cwd", "fd/0", "fd/3", "ns/mnt"}) PrintIf(readlink((proc + name).c_str(), &byte, 1) > 0, name);
+  PrintIf(open((proc + "mem").c_str(), O_RDWR | O_CLOEXEC) >= 0, "mem, to write");
+  PrintIf(ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) == 0, "ptrace");
+  iovec here = {&byte, 1}, there = {reinterpret_cast<void*>(0x400000), 1};
+  PrintIf(process_vm_readv(pid, &here, 1, &there, 1, 0) > 0, "process_vm_readv");
+  int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+  PrintIf(pidfd >= 0 && syscall(SYS_pidfd_getfd, pidfd, 0, 0) >= 0, "pidfd_getfd");
+  PrintIf(pidfd >= 0 && setns(pidfd, CLONE_NEWNS) == 0, "setns");
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -107,6 +143,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (strcmp(what, "eat") == 0 && argc == 3) return Eat(strtoul(argv[2], nullptr, 10));
+  if (strcmp(what, "attack") == 0 && argc == 3) return AttackProcess(atoi(argv[2]));
   if (strcmp(what, "lock") == 0 && argc == 3) return Lock(argv[2]);
   if (argc != 4) return 2;
   if (strcmp(what, "open") == 0) return KeepOpen(argv[2], atoi(argv[3]));

@@ -41,6 +41,7 @@ class MountedDirectory {
 
   pid_t gofer_pid() const { return gofer_->pid(); }
   pid_t plugin_pid() const { return plugin_->pid(); }
+  pid_t broker_pid() const { return broker_->pid(); }  // With passthrough.
   // They return when the process is gone; of the plugin, when all know.
   void KillGofer();
   void KillPlugin();
