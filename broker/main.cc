@@ -27,6 +27,7 @@ struct Arguments {
   Fd gofer;
   Fd lifeline;
   Fd ready;
+  bool name_violations = false;  // OnViolation::kNameAndKill.
 };
 
 [[noreturn]] void DieOfUsage(std::string_view what, std::string_view why) {
@@ -59,6 +60,9 @@ Arguments ParseArguments(int argc, char** argv) {
       ->required();
   app.add_option("--gofer", gofer, "The SEQPACKET socket that the gofer asks on")->type_name("FD")->required();
   app.add_option("--lifeline", lifeline, "A pipe whose other end the plugin holds")->type_name("FD")->required();
+  bool name_violations = false;
+  app.add_flag("--name-violations", name_violations,
+               "Say which system call it was if the process is killed for one that its policy does not allow");
   app.add_option("--ready-fd", ready, "Descriptor to write the process's pid and \"ready\" to")->type_name("FD");
   app.set_version_flag("--version", "lisafs-broker " + std::string(kVersion));
   try {
@@ -68,7 +72,8 @@ Arguments ParseArguments(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     DieOfUsage("arguments", error.what());
   }
-  Arguments arguments{.gofer = Fd(gofer), .lifeline = Fd(lifeline), .ready = Fd(ready)};
+  Arguments arguments{
+      .gofer = Fd(gofer), .lifeline = Fd(lifeline), .ready = Fd(ready), .name_violations = name_violations};
   for (const std::string& device : devices) arguments.devices.push_back(ParseDevice(device));
   return arguments;
 }
@@ -87,7 +92,7 @@ void Confine(const Arguments& arguments) {
   OrDie(EmptyRoot());
   // What the kernel asks of whoever registers a backing file.
   OrDie(DropPrivileges({.capabilities = {CAP_SYS_ADMIN}}));
-  OrDie(BrokerPolicy().Install());
+  OrDie(BrokerPolicy().Install(arguments.name_violations ? OnViolation::kNameAndKill : OnViolation::kKill));
 }
 
 void SayReady(Fd ready) {
