@@ -8,6 +8,9 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include <fstream>
+#include <string>
+
 #include "control/service_testing.h"
 
 namespace lisafs {
@@ -81,6 +84,20 @@ TEST_F(ServiceTest, TheSocketIsForRootAlone) {
   ASSERT_EQ(waitpid(stranger, &status, 0), stranger);
   EXPECT_EQ(WEXITSTATUS(status), 0);
   EXPECT_TRUE(Eventually([&] { return Log().find("of user 65534") != std::string::npos; }));
+}
+
+TEST_F(ServiceTest, LisafsdItselfGivesUpWhatItCan) {
+  ASSERT_TRUE(List().empty()) << "it serves, and so is past its set-up";
+  const std::string proc = "/proc/" + std::to_string(daemon_);
+  auto line = [&](const std::string& file, const std::string& begin) {
+    std::ifstream lines(proc + file);
+    for (std::string text; std::getline(lines, text);) {
+      if (text.starts_with(begin)) return text;
+    }
+    return std::string();
+  };
+  EXPECT_EQ(line("/status", "NoNewPrivs:"), "NoNewPrivs:\t1");
+  EXPECT_THAT(line("/limits", "Max core file size"), testing::MatchesRegex("Max core file size +0 +0 +bytes +"));
 }
 
 TEST_F(ServiceTest, StatisticsAreChecked) {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -69,6 +70,14 @@ Config ParseOptions(int argc, char** argv) {
   override(broker, config.programs.broker);
   config.programs.fuse_io_uring |= fuse_io_uring;
   return config;
+}
+
+// What it holds, keys among it, is nobody's to look into, and nothing that it starts gains privileges by starting.
+void GiveUpPrivileges() {
+  const rlimit none = {0, 0};
+  setrlimit(RLIMIT_CORE, &none);
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
 // A sandbox takes four descriptors for as long as it lives, and with many mounts some hundreds while it is made.
@@ -150,6 +159,7 @@ absl::Status Serve(const Config& config) {
 int Main(int argc, char** argv) {
   // What is made is for nobody else to change, whatever was inherited.
   umask(022);
+  GiveUpPrivileges();
   const Config config = ParseOptions(argc, argv);
   if (absl::Status log = SetUpLog(config); !log.ok()) Die("log", std::string(log.message()));
   // Before there are other threads, which inherit it.
