@@ -87,7 +87,8 @@ Result<Fd> Duplicate(int fd) {
 }
 
 void DonateRegular(Connection& connection, const std::shared_ptr<HostOpen>& open, Call& call) {
-  if (!connection.options().donate_regular_files || MountOf(connection).passes_through()) return;
+  if (!connection.options().donate_regular_files || connection.restricted(kBypassDonated)) return;
+  if (MountOf(connection).passes_through()) return;
   call.donations.Lend(open->fd(), open);
 }
 

@@ -17,6 +17,8 @@ constexpr uint64_t kAllocateModes = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE |
 
 // A lane serves nothing else while it copies, and the end of its connection waits for it.
 constexpr uint64_t kMaxCopy = 128 << 20;
+// No more than by messages, so that those who wait for their share of a limit do not wait long.
+constexpr uint64_t kMaxLimitedCopy = 1 << 20;
 
 // Repeats `transfer`, a pread or pwrite of what is left from a position on, until `size` bytes have moved, nothing more
 // moves, or an error. An error after some bytes gives these: the next request will meet it again.
@@ -41,6 +43,7 @@ Result<size_t> PRead(Connection& connection, const PReadReq& request, Call& call
   LISAFS_ASSIGN_OR_RETURN(size_t done, TransferAll(request.count, request.offset, [&](size_t from, off_t offset) {
                             return pread(open->fd(), into + from, request.count - from, offset);
                           }));
+  connection.ChargeData(done);
   Writer writer(call.response);
   writer.Write(uint64_t{done});
   return writer.size() + done;
@@ -93,9 +96,11 @@ Result<PWriteResp> CopyFileRange(Connection& connection, const CopyFileRangeReq&
   if (!from->readable() || !to->writable()) return Fail(EBADF);
   loff_t from_offset = static_cast<loff_t>(request.from_offset);
   loff_t to_offset = static_cast<loff_t>(request.to_offset);
+  const uint64_t most = connection.restricted(kLimited) ? kMaxLimitedCopy : kMaxCopy;
   ssize_t copied =
-      copy_file_range(from->fd(), &from_offset, to->fd(), &to_offset, std::min<uint64_t>(request.length, kMaxCopy), 0);
+      copy_file_range(from->fd(), &from_offset, to->fd(), &to_offset, std::min<uint64_t>(request.length, most), 0);
   if (copied < 0) return FailWithErrno();
+  connection.ChargeData(static_cast<uint64_t>(copied));
   return PWriteResp{static_cast<uint64_t>(copied)};
 }
 

@@ -22,7 +22,7 @@ bool OpensForNothing(int flags) { return (flags & O_ACCMODE) == O_ACCMODE; }
 Result<OpenAtResp> OpenAt(Connection& connection, const OpenAtReq& request, Call& call) {
   int flags = KnownFlags(request.flags);
   bool changes = flags != O_RDONLY;
-  if (connection.options().read_only && changes) return Fail(EROFS);
+  if (connection.read_only() && changes) return Fail(EROFS);
   LISAFS_ASSIGN_OR_RETURN(auto control, connection.fds().Get<HostControl>(request.fd));
   switch (control->file_type()) {
     case S_IFREG:

@@ -37,10 +37,10 @@ Result<size_t> HandleSleepFlags(Connection& connection, const Empty&, Call& call
 }  // namespace
 
 HandlerTable::HandlerTable() {
-  Serve<Mid::kMount, HandleMount>();
-  Serve<Mid::kChannel, HandleChannel>();
-  Serve<Mid::kClose, HandleClose>();
-  Serve<Mid::kSleepFlags, HandleSleepFlags>();
+  Serve<Mid::kMount, HandleMount>(Effect::kNone);
+  Serve<Mid::kChannel, HandleChannel>(Effect::kNone);
+  Serve<Mid::kClose, HandleClose>(Effect::kNone);
+  Serve<Mid::kSleepFlags, HandleSleepFlags>(Effect::kNone);
 }
 
 Connection::Lane::Lane(size_t index, const Options& options)
@@ -54,6 +54,7 @@ Connection::Connection(Server& server, MountPoint& mount, Fd socket, const Optio
       options_(options),
       supported_(server.handlers.Supported()),
       budget_(options.max_fds),
+      limiter_(*options.policy),
       fds_(options.counters),
       socket_(std::move(socket), options.max_message) {}
 
@@ -118,7 +119,11 @@ Result<size_t> Connection::Handle(Lane& lane, const Request& request, std::span<
   if (closing_.load(std::memory_order_relaxed)) return Fail(ECONNRESET);
   const HandlerTable::Entry& entry = server_.handlers.Find(request.mid);
   if (entry.handler == nullptr) return Fail(EOPNOTSUPP);
-  if (entry.effect == Effect::kWrites && options_.read_only) return Fail(EROFS);
+  if (entry.effect == Effect::kWrites && read_only()) return Fail(EROFS);
+  if (uint32_t restrictions = options_.policy->Restrictions(); restrictions != 0 && entry.effect != Effect::kNone) {
+    if (restrictions & kRevoked) return Fail(EACCES);
+    if (restrictions & kLimited) AwaitTurn(request);
+  }
 
   bool has_data = request.mid == static_cast<uint16_t>(Mid::kPWrite);
   size_t copied = has_data ? std::min(kPWriteHeaderSize, request.payload.size()) : request.payload.size();
@@ -139,9 +144,20 @@ Result<size_t> Connection::Handle(Lane& lane, const Request& request, std::span<
   }
 }
 
+void Connection::AwaitTurn(const Request& request) {
+  const bool writes = request.mid == static_cast<uint16_t>(Mid::kPWrite);
+  const size_t header = std::min(kPWriteHeaderSize, request.payload.size());
+  limiter_.Await(writes ? request.payload.size() - header : 0, closing_);
+}
+
+void Connection::ChargeData(uint64_t bytes) {
+  if (options_.policy->Restrictions() & kLimited) limiter_.Charge(bytes);
+}
+
 Result<MountResp> Connection::Mount(Call& call) {
   LISAFS_ASSIGN_OR_RETURN(FdBudget::Share share, budget_.Take());
   if (options_.donate_mount_point) {
+    if (restricted(kRevoked)) return Fail(EACCES);
     LISAFS_ASSIGN_OR_RETURN(Fd root, mount_.OpenRootForClient());
     call.donations.Add(std::move(root));
   }

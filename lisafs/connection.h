@@ -17,7 +17,9 @@
 #include "lisafs/counters.h"
 #include "lisafs/fd_table.h"
 #include "lisafs/handler_table.h"
+#include "lisafs/live_policy.h"
 #include "lisafs/messages.h"
+#include "lisafs/rate_limiter.h"
 #include "lisafs/server.h"
 #include "lisafs/socket.h"
 #include "lisafs/window_file.h"
@@ -39,8 +41,9 @@ class Connection {
     bool donate_mount_point = false;
     size_t max_channels = kMaxChannels;  // At most kMaxChannels.
     SpinPolicy spin = {};
-    MountCounters* counters = nullptr;  // Null: nothing is counted. Otherwise it outlives the connection.
-    int64_t max_fds = 1 << 20;          // Objects, as FdBudget counts them.
+    MountCounters* counters = nullptr;            // Null: nothing is counted. Otherwise it outlives the connection.
+    const LivePolicy* policy = &kNoRestrictions;  // Outlives the connection.
+    int64_t max_fds = 1 << 20;                    // Objects, as FdBudget counts them.
     uint32_t max_message = kDefaultMaxMessage;
   };
 
@@ -59,6 +62,12 @@ class Connection {
 
   // For handlers.
   const Options& options() const { return options_; }
+  // Whether changes are refused now.
+  bool read_only() const { return options_.read_only || restricted(kForbidChanges); }
+  // Whether the live policy has one of these bits.
+  bool restricted(uint32_t restrictions) const { return (options_.policy->Restrictions() & restrictions) != 0; }
+  // Data that a request moved beyond what it carried itself: it counts against the mount's limit.
+  void ChargeData(uint64_t bytes);
   MountPoint& mount() { return mount_; }
   NodeTree& tree() { return server_.tree; }
   FdTable& fds() { return fds_; }
@@ -99,6 +108,8 @@ class Connection {
   Reply Dispatch(Lane& lane, const Request& request, std::span<std::byte> response, Donations& donations);
   Result<size_t> Handle(Lane& lane, const Request& request, std::span<std::byte> response, SmallResponse& small,
                         Donations& donations);
+  // Holds a request up while the mount's limits ask for it.
+  void AwaitTurn(const Request& request);
   // Counts a request that arrived at that time and has been handled. It looks at none of the payload.
   void Count(Lane& lane, const Request& request, const Reply& reply, uint64_t arrived);
   void ServeChannel(ChannelLane& lane);
@@ -110,6 +121,7 @@ class Connection {
   const Options options_;
   const std::vector<uint16_t> supported_;
   FdBudget budget_;
+  RateLimiter limiter_;
   FdTable fds_;
   SocketLane socket_;
 

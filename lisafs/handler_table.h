@@ -40,9 +40,13 @@ struct Call {
 // Gives the number of payload bytes written to the response. Runs on the lane's thread; several lanes run at once.
 using Handler = Result<size_t> (*)(Connection& connection, Call& call);
 
-// Whether a message changes anything: on a read-only connection those that do are EROFS before anything else is looked
-// at. (OpenAt depends on its flags, and decides by itself.)
-enum class Effect { kReads, kWrites };
+// What a message is about.
+enum class Effect {
+  kReads,
+  kWrites,  // Changes something: EROFS on a read-only connection before anything else is looked at. (OpenAt depends on
+            // its flags, and decides by itself.)
+  kNone,    // The connection itself, no file: neither revoked nor limited.
+};
 
 // Which messages a server serves, and how. What is not set here is not announced, and answered with EOPNOTSUPP. A table
 // belongs to an implementation, which fills it before it serves and which it outlives.
