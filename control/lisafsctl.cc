@@ -10,6 +10,7 @@
 #include <functional>
 
 #include "base/program.h"
+#include "control/mount_options.h"
 #include "control/report.h"
 #include "proto/lisafs/control/v1/control.grpc.pb.h"
 
@@ -23,6 +24,8 @@ struct Options {
   bool json = false;
   bool watch = false;
   std::string sandbox;  // Empty: all.
+  std::string target;
+  std::vector<std::string> words;  // Of a mount's policy.
 };
 
 using Stub = v1::Control::Stub;
@@ -113,6 +116,34 @@ grpc::Status Statistics(Stub& stub, const Options& options) {
   return status;
 }
 
+grpc::Status SetMount(Stub& stub, const Options& options) {
+  v1::UpdateMountRequest request;
+  request.set_sandbox_id(options.sandbox);
+  request.set_target(options.target);
+  if (absl::Status parsed = ParsePolicy(options.words, request); !parsed.ok()) {
+    PrintError("usage", std::string(parsed.message()));
+    exit(kExitUsage);
+  }
+  grpc::ClientContext context;
+  SetDeadline(context);
+  v1::UpdateMountResponse response;
+  grpc::Status status = stub.UpdateMount(&context, request, &response);
+  if (status.ok() && options.json) PrintJson(response, /*one_line=*/false);
+  return status;
+}
+
+void AddMountCommands(CLI::App& app, Options& options, Command& command) {
+  CLI::App* mount = app.add_subcommand("mount", "Changes the mounts of a running sandbox");
+  mount->require_subcommand(1);
+  CLI::App* set = mount->add_subcommand("set", "Changes what a mount allows, at once");
+  set->add_option("SANDBOX", options.sandbox)->required();
+  set->add_option("TARGET", options.target, "As the container sees it")->required();
+  set->add_option("KEY=VALUE", options.words,
+                  "read-only, descriptors, passthrough, revoked: on or off; ops, bytes: RATE[/BURST] a second, or off")
+      ->required();
+  set->callback([&] { command = SetMount; });
+}
+
 Command ParseCommand(int argc, char** argv, Options& options) {
   CLI::App app("Shows the sandboxes of this host, their mounts and what those are asked for.", "lisafsctl");
   app.set_version_flag("--version", "lisafsctl " + std::string(kVersion));
@@ -131,6 +162,7 @@ Command ParseCommand(int argc, char** argv, Options& options) {
   stats->add_option("SANDBOX", options.sandbox, "Only this one's");
   stats->add_flag("--watch", options.watch, "Again every second, until interrupted");
   stats->callback([&] { command = Statistics; });
+  AddMountCommands(app, options, command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {

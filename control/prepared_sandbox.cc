@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/escape.h"
 #include "base/status.h"
+#include "control/mount_policy.h"
 #include "sandbox/detached_tree.h"
 #include "sandbox/foreign_fds.h"
 #include "sandbox/fuse_mount.h"
@@ -133,9 +134,13 @@ std::string GoferOptions(const MountSpec& spec, bool passthrough) {
                       spec.donate_mount_point() ? ":mountpoint" : "");
 }
 
-// Neither `broker` nor `lifeline` need be valid.
-Command GoferCommand(const std::string& path, const CreateSandboxRequest& request, std::vector<Parts>& all, Fd broker,
-                     Fd counters, Fd lifeline) {
+// What the gofer is given besides its mounts. `broker` and `lifeline` need not be valid.
+struct GoferParts {
+  Fd broker, counters, policy, lifeline;
+};
+
+Command GoferCommand(const std::string& path, const CreateSandboxRequest& request, std::vector<Parts>& all,
+                     GoferParts parts) {
   Command command(path);
   for (size_t i = 0; i < all.size(); ++i) {
     int connection = command.Give(std::move(all[i].gofer_connection));
@@ -144,21 +149,23 @@ Command GoferCommand(const std::string& path, const CreateSandboxRequest& reques
     command.Add("--mount");
     command.Add(absl::StrCat(connection, ":", tree, GoferOptions(spec, PassesThrough(request, spec))));
   }
-  if (broker) {
+  if (parts.broker) {
     command.Add("--broker");
-    command.Add(absl::StrCat(command.Give(std::move(broker))));
+    command.Add(absl::StrCat(command.Give(std::move(parts.broker))));
   }
   command.Add("--counters");
-  command.Add(absl::StrCat(command.Give(std::move(counters))));
-  if (lifeline) {
+  command.Add(absl::StrCat(command.Give(std::move(parts.counters))));
+  command.Add("--policy");
+  command.Add(absl::StrCat(command.Give(std::move(parts.policy))));
+  if (parts.lifeline) {
     command.Add("--lifeline-fd");
-    command.Add(absl::StrCat(command.Give(std::move(lifeline))));
+    command.Add(absl::StrCat(command.Give(std::move(parts.lifeline))));
   }
   return command;
 }
 
 Command PluginCommand(const SandboxPrograms& programs, const CreateSandboxRequest& request, std::vector<Parts>& all,
-                      Fd lifeline) {
+                      Fd policy, Fd lifeline) {
   Command command(programs.plugin);
   for (size_t i = 0; i < all.size(); ++i) {
     int fuse = command.Give(std::move(all[i].fuse.device));
@@ -170,6 +177,8 @@ Command PluginCommand(const SandboxPrograms& programs, const CreateSandboxReques
     command.Add(absl::StrCat(fuse, ":", connection, spec.read_only() ? ":ro" : "",
                              PassesThrough(request, spec) ? ":passthrough" : "", io_uring ? ":uring" : ""));
   }
+  command.Add("--policy");
+  command.Add(absl::StrCat(command.Give(std::move(policy))));
   if (lifeline) {
     command.Add("--lifeline");
     command.Add(absl::StrCat(command.Give(std::move(lifeline))));
@@ -226,6 +235,15 @@ absl::StatusOr<Fd> Lifeline(const CreateSandboxRequest& request) {
   return std::move(duplicates->front());
 }
 
+absl::Status PublishPolicies(const CreateSandboxRequest& request, const SandboxDirectory& directory) {
+  auto file = directory.CreatePolicy();
+  if (!file.ok()) return file.status();
+  for (int i = 0; i < request.mounts_size(); ++i) {
+    LISAFS_RETURN_IF_NOT_OK(PublishPolicy(*file, i, InitialPolicy(request.mounts(i))));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequest& request,
@@ -240,6 +258,10 @@ absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequ
   if (!broker_parts.ok()) return broker_parts.status();
   auto counters = directory.CreateCounters();
   if (!counters.ok()) return counters.status();
+  LISAFS_RETURN_IF_NOT_OK(PublishPolicies(request, directory));
+  auto gofer_policy = directory.OpenPolicyForProgram(), plugin_policy = directory.OpenPolicyForProgram();
+  if (!gofer_policy.ok()) return gofer_policy.status();
+  if (!plugin_policy.ok()) return plugin_policy.status();
   auto gofer_log = directory.CreateGoferLog();
   if (!gofer_log.ok()) return gofer_log.status();
   auto plugin_log = directory.CreatePluginLog();
@@ -250,14 +272,18 @@ absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequ
   if (!broker_log.ok()) return broker_log.status();
 
   // All get ready at the same time.
-  auto gofer_launch = Launch::Spawn(GoferCommand(programs.gofer, request, *parts, std::move(broker_parts->gofer_socket),
-                                                 *std::move(counters), *std::move(lifeline)),
+  auto gofer_launch = Launch::Spawn(GoferCommand(programs.gofer, request, *parts,
+                                                 {.broker = std::move(broker_parts->gofer_socket),
+                                                  .counters = *std::move(counters),
+                                                  .policy = *std::move(gofer_policy),
+                                                  .lifeline = *std::move(lifeline)}),
                                     *gofer_log);
   if (!gofer_launch.ok()) return Annotate("gofer did not start", gofer_launch.status());
   std::optional<Launch> plugin_launch;
   if (!request.has_client()) {
-    auto launch =
-        Launch::Spawn(PluginCommand(programs, request, *parts, std::move(broker_parts->plugin_lifeline)), *plugin_log);
+    auto launch = Launch::Spawn(
+        PluginCommand(programs, request, *parts, *std::move(plugin_policy), std::move(broker_parts->plugin_lifeline)),
+        *plugin_log);
     if (!launch.ok()) return Annotate("plugin did not start", launch.status());
     plugin_launch.emplace(*std::move(launch));
   }

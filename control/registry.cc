@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -13,6 +14,7 @@
 #include "base/escape.h"
 #include "base/status.h"
 #include "control/errors.h"
+#include "control/mount_policy.h"
 #include "control/validation.h"
 
 namespace lisafs {
@@ -74,6 +76,15 @@ Registry::~Registry() {
   if (watcher_.joinable()) watcher_.join();
 }
 
+absl::Status Registry::PublishAll(const Entry& entry) {
+  auto file = entry.directory.OpenPolicy();
+  if (!file.ok()) return file.status();
+  for (int i = 0; i < entry.sandbox.mounts_size(); ++i) {
+    LISAFS_RETURN_IF_NOT_OK(PublishPolicy(*file, i, entry.sandbox.mounts(i).policy()));
+  }
+  return absl::OkStatus();
+}
+
 void Registry::Adopt(const std::string& id) {
   SandboxDirectory directory = state_.Get(id);
   auto state = directory.ReadState();
@@ -99,6 +110,9 @@ void Registry::Adopt(const std::string& id) {
         entry->counters.emplace(*std::move(counters));
       } else {
         spdlog::warn("sandbox {}: {}", id, Text(counters.status()));
+      }
+      if (absl::Status published = PublishAll(*entry); !published.ok()) {
+        spdlog::warn("sandbox {}: {}", id, Text(published));
       }
       auto logs = directory.OpenLogs();
       if (logs.ok()) {
@@ -173,7 +187,11 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Make(const CreateSand
   if (processes.plugin) entry->sandbox.set_plugin_pid(processes.plugin->pid());
   if (processes.broker) entry->sandbox.set_broker_pid(processes.broker->pid());
   *entry->sandbox.mutable_create_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
-  for (const control::v1::MountSpec& spec : request.mounts()) *entry->sandbox.add_mounts()->mutable_spec() = spec;
+  for (const control::v1::MountSpec& spec : request.mounts()) {
+    control::v1::Mount& mount = *entry->sandbox.add_mounts();
+    *mount.mutable_spec() = spec;
+    *mount.mutable_policy() = InitialPolicy(spec);
+  }
 
   // On disk before it is mounted: what is mounted is never unknown to the next lisafsd.
   state::v1::SandboxState state;
@@ -223,6 +241,34 @@ absl::Status Registry::Delete(const std::string& id) {
 bool Registry::Answers() const {
   std::lock_guard lock(mutex_);
   return true;
+}
+
+absl::StatusOr<control::v1::Mount> Registry::UpdateMount(const control::v1::UpdateMountRequest& request) {
+  const std::string name = absl::StrCat("sandbox ", request.sandbox_id(), ": mount ", Escape(request.target()));
+  std::lock_guard lock(mutex_);
+  auto found = entries_.find(request.sandbox_id());
+  if (found == entries_.end()) return NoSuchSandbox(request.sandbox_id());
+  Entry& entry = *found->second;
+  auto* mounts = entry.sandbox.mutable_mounts();
+  auto mount = std::find_if(mounts->begin(), mounts->end(),
+                            [&](const control::v1::Mount& mount) { return mount.spec().target() == request.target(); });
+  if (mount == mounts->end()) return absl::NotFoundError(name + ": no such mount");
+  if (!entry.running()) return absl::FailedPreconditionError(name + ": the sandbox has failed");
+  auto policy = UpdatedPolicy(*mount, request);
+  if (!policy.ok()) return Annotate(name, policy.status());
+  auto file = entry.directory.OpenPolicy();
+  if (!file.ok()) return Annotate(name, file.status());
+
+  // On disk first: what its gofer heeds is never unknown to the next lisafsd, which publishes it again.
+  mount->mutable_policy()->Swap(&*policy);
+  absl::Status status = entry.Save();
+  if (status.ok()) status = PublishPolicy(*file, mount - mounts->begin(), mount->policy());
+  if (!status.ok()) {
+    mount->mutable_policy()->Swap(&*policy);
+    return Annotate(name, status);
+  }
+  spdlog::info("{}: now {{{}}}", name, mount->policy().ShortDebugString());
+  return *mount;
 }
 
 absl::StatusOr<Registry::View> Registry::Find(const std::string& id) const {

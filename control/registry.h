@@ -43,6 +43,7 @@ class Registry {
                                               absl::FunctionRef<bool()> cancelled);
   // DEADLINE_EXCEEDED: a process does not go although it was killed.
   absl::Status Delete(const std::string& id);
+  absl::StatusOr<control::v1::Mount> UpdateMount(const control::v1::UpdateMountRequest& request);
   absl::StatusOr<control::v1::Sandbox> Get(const std::string& id) const;
   std::vector<control::v1::Sandbox> List() const;
 
@@ -80,6 +81,8 @@ class Registry {
   Registry(StateDirectory state, SandboxPrograms programs, Events& events, Fd wake_up);
 
   void Adopt(const std::string& id);
+  // Has the mounts' policies heeded: an earlier lisafsd may not have come to it.
+  static absl::Status PublishAll(const Entry& entry);
   absl::StatusOr<std::shared_ptr<Entry>> Make(const control::v1::CreateSandboxRequest& request,
                                               const SandboxDirectory& directory, absl::FunctionRef<bool()> cancelled);
   absl::StatusOr<View> Find(const std::string& id) const;

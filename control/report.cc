@@ -26,19 +26,31 @@ std::string StateName(Sandbox::State state) {
 
 std::string Pid(int32_t pid) { return pid == 0 ? "-" : std::to_string(pid); }
 
-// As mount(8) writes them.
-std::string Options(const MountSpec& spec) {
-  std::string options = spec.read_only() ? "ro" : "rw";
+std::string Rate(uint64_t per_second, uint64_t burst) {
+  return std::to_string(per_second) + (burst != 0 ? "/" + std::to_string(burst) : "");
+}
+
+// As mount(8) writes them, and what has been taken away since.
+std::string Options(const control::v1::Mount& mount) {
+  const MountSpec& spec = mount.spec();
+  const control::v1::MountPolicy& policy = mount.policy();
+  std::string options = spec.read_only() || policy.read_only() ? "ro" : "rw";
   if (spec.nosuid()) options += ",nosuid";
   if (spec.nodev()) options += ",nodev";
   if (spec.noexec()) options += ",noexec";
   if (spec.recursive()) options += ",rec";
-  if (spec.withhold_descriptors()) options += ",withhold";
+  if (spec.withhold_descriptors() || policy.withhold_descriptors()) options += ",withhold";
   if (spec.donate_mount_point()) options += ",directfs";
-  if (spec.withhold_passthrough()) options += ",nopassthrough";
+  if (spec.withhold_passthrough() || policy.withhold_passthrough()) options += ",nopassthrough";
   if (spec.open_host_sockets()) options += ",uds-open";
   if (spec.create_host_sockets()) options += ",uds-create";
   if (spec.open_host_fifos()) options += ",fifo";
+  const control::v1::MountLimits& limits = policy.limits();
+  if (limits.operations_per_second() != 0) {
+    options += ",ops=" + Rate(limits.operations_per_second(), limits.operations_burst());
+  }
+  if (limits.bytes_per_second() != 0) options += ",bytes=" + Rate(limits.bytes_per_second(), limits.bytes_burst());
+  if (policy.revoked()) options += ",revoked";
   return options;
 }
 
@@ -92,7 +104,7 @@ std::string MountsReport(const control::v1::ListMountsResponse& response) {
                  {"SOURCE"}});
     for (; i < response.entries_size() && response.entries(i).sandbox_id() == sandbox; ++i) {
       const control::v1::Mount& mount = response.entries(i).mount();
-      table.AddRow({mount.spec().target(), Options(mount.spec()), FormatCount(mount.control_fds()),
+      table.AddRow({mount.spec().target(), Options(mount), FormatCount(mount.control_fds()),
                     FormatCount(mount.open_fds()), FormatCount(mount.channels()), mount.spec().source()});
     }
     StartGroup(out, "sandbox " + Escape(sandbox));

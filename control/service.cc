@@ -106,6 +106,15 @@ grpc::Status ControlService::ListMounts(ServerContext*, const control::v1::ListM
   return grpc::Status::OK;
 }
 
+grpc::Status ControlService::UpdateMount(ServerContext*, const control::v1::UpdateMountRequest* request,
+                                         control::v1::UpdateMountResponse* response) {
+  if (absl::Status valid = ValidateUpdateMount(*request); !valid.ok()) return ToGrpc(valid);
+  auto mount = registry_.UpdateMount(*request);
+  if (!mount.ok()) return ToGrpc(mount.status());
+  *response->mutable_mount() = *std::move(mount);
+  return grpc::Status::OK;
+}
+
 grpc::Status ControlService::GetStatistics(ServerContext*, const control::v1::GetStatisticsRequest* request,
                                            control::v1::GetStatisticsResponse* response) {
   if (absl::Status valid = ValidateScope(request->sandbox_id()); !valid.ok()) return ToGrpc(valid);

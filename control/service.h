@@ -33,6 +33,8 @@ class ControlService final : public GuardedService {
                              control::v1::DeleteSandboxResponse* response);
   grpc::Status ListMounts(grpc::ServerContext* context, const control::v1::ListMountsRequest* request,
                           control::v1::ListMountsResponse* response);
+  grpc::Status UpdateMount(grpc::ServerContext* context, const control::v1::UpdateMountRequest* request,
+                           control::v1::UpdateMountResponse* response);
   grpc::Status GetStatistics(grpc::ServerContext* context, const control::v1::GetStatisticsRequest* request,
                              control::v1::GetStatisticsResponse* response);
   grpc::Status WatchStatistics(grpc::ServerContext* context, const control::v1::WatchStatisticsRequest* request,

@@ -215,6 +215,14 @@ grpc::Status ServiceTest::Delete(const std::string& id) {
   return stub_->DeleteSandbox(&context, request, &response);
 }
 
+grpc::Status ServiceTest::Update(const v1::UpdateMountRequest& request, v1::Mount* mount) {
+  grpc::ClientContext context;
+  v1::UpdateMountResponse response;
+  grpc::Status status = stub_->UpdateMount(&context, request, &response);
+  if (mount != nullptr) *mount = response.mount();
+  return status;
+}
+
 std::vector<v1::Sandbox> ServiceTest::List() {
   grpc::ClientContext context;
   v1::ListSandboxesResponse response;

@@ -82,6 +82,7 @@ class ServiceTest : public testing::Test {
   grpc::Status Create(const v1::CreateSandboxRequest& request, v1::Sandbox* sandbox = nullptr);
   grpc::Status Get(const std::string& id, v1::Sandbox* sandbox);
   grpc::Status Delete(const std::string& id);
+  grpc::Status Update(const v1::UpdateMountRequest& request, v1::Mount* mount = nullptr);
   std::vector<v1::Sandbox> List();
 
   // The sandboxes with a directory on disk.

@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "control/validation.h"
 #include "lisafs/counters.h"
+#include "lisafs/live_policy.h"
 #include "sandbox/trusted_directory.h"
 
 namespace lisafs {
@@ -65,6 +66,28 @@ absl::StatusOr<Fd> SandboxDirectory::CreateCounters() const {
 absl::StatusOr<Fd> SandboxDirectory::OpenCounters() const {
   Fd file(open((path_ + "/counters").c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!file) return ErrnoStatus(errno, path_ + "/counters");
+  return file;
+}
+
+absl::StatusOr<Fd> SandboxDirectory::CreatePolicy() const {
+  const std::string path = path_ + "/policy";
+  Fd file(open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  const LivePolicyPage page;
+  if (!file || pwrite(file.get(), &page, sizeof page, 0) != sizeof page) return ErrnoStatus(errno, path);
+  return file;
+}
+
+absl::StatusOr<Fd> SandboxDirectory::OpenPolicy() const {
+  const std::string path = path_ + "/policy";
+  Fd file(open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+  if (!file) return ErrnoStatus(errno, path);
+  return file;
+}
+
+absl::StatusOr<Fd> SandboxDirectory::OpenPolicyForProgram() const {
+  const std::string path = path_ + "/policy";
+  Fd file(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!file) return ErrnoStatus(errno, path);
   return file;
 }
 
@@ -123,8 +146,8 @@ absl::StatusOr<state::v1::SandboxState> SandboxDirectory::ReadState() const {
 
 absl::Status SandboxDirectory::Remove() const {
   // By name, so that a state directory that is something else by mistake loses nothing.
-  for (const char* name : {"sandbox.json", "sandbox.json.new", "counters", "gofer.log", "gofer.log.fifo", "plugin.log",
-                           "plugin.log.fifo", "broker.log", "broker.log.fifo"}) {
+  for (const char* name : {"sandbox.json", "sandbox.json.new", "counters", "policy", "gofer.log", "gofer.log.fifo",
+                           "plugin.log", "plugin.log.fifo", "broker.log", "broker.log.fifo"}) {
     if (unlink((path_ + "/" + name).c_str()) != 0 && errno != ENOENT) return ErrnoStatus(errno, path_ + "/" + name);
   }
   if (rmdir(path_.c_str()) != 0) return ErrnoStatus(errno, path_);

@@ -17,6 +17,7 @@ namespace lisafs {
 //
 //   sandbox.json   SandboxState
 //   counters       a CountersPage that the gofer writes
+//   policy         a LivePolicyPage that the gofer and the plugin read
 //   gofer.log      what they write to stderr, each with its FIFO (sandbox/program_log.h)
 //   plugin.log
 //   broker.log
@@ -27,6 +28,11 @@ class SandboxDirectory {
   // New, zeroed but for its header, and open for reading and writing.
   absl::StatusOr<Fd> CreateCounters() const;
   absl::StatusOr<Fd> OpenCounters() const;
+  // What the mounts allow at the moment, as a LivePolicyPage: new and without a restriction, or as it is; for reading
+  // and writing, or for the programs to read.
+  absl::StatusOr<Fd> CreatePolicy() const;
+  absl::StatusOr<Fd> OpenPolicy() const;
+  absl::StatusOr<Fd> OpenPolicyForProgram() const;
   // New and empty.
   absl::StatusOr<ProgramLog> CreateGoferLog() const { return ProgramLog::Create(path_ + "/gofer.log"); }
   absl::StatusOr<ProgramLog> CreatePluginLog() const { return ProgramLog::Create(path_ + "/plugin.log"); }

@@ -97,6 +97,44 @@ TEST_F(ServiceTest, TheNextLisafsdFindsTheSandboxes) {
   EXPECT_FALSE(Lives(after.plugin_pid()));
 }
 
+TEST_F(ServiceTest, AChangedPolicyOutlivesLisafsd) {
+  ASSERT_TRUE(Create(Request("web")).ok());
+  v1::UpdateMountRequest update;
+  update.set_sandbox_id("web");
+  update.set_target("/");
+  update.mutable_policy()->set_read_only(true);
+  v1::Mount mount;
+  grpc::Status updated = Update(update, &mount);
+  ASSERT_TRUE(updated.ok()) << updated.error_message();
+  EXPECT_TRUE(mount.policy().read_only());
+  const std::string page = ReadFile(StateDir() + "/web/policy");
+  EXPECT_EQ(StopDaemon(SIGKILL), -1);
+  // As if it had been killed before it came to it.
+  std::ofstream(StateDir() + "/web/policy", std::ios::in | std::ios::out) << page.substr(0, 16) << std::string(64, 0);
+  StartDaemon();
+  v1::Sandbox sandbox;
+  ASSERT_TRUE(Get("web", &sandbox).ok());
+  EXPECT_TRUE(sandbox.mounts(0).policy().read_only());
+  EXPECT_EQ(ReadFile(StateDir() + "/web/policy"), page);
+
+  update.mutable_policy()->set_read_only(false);
+  EXPECT_TRUE(Update(update).ok());
+  update.set_target("/etc/hosts");
+  EXPECT_EQ(Update(update).error_code(), grpc::StatusCode::FAILED_PRECONDITION) << "it was made read-only";
+  update.set_target("/nowhere");
+  EXPECT_EQ(Update(update).error_code(), grpc::StatusCode::NOT_FOUND);
+  update.set_sandbox_id("nobody");
+  EXPECT_EQ(Update(update).error_code(), grpc::StatusCode::NOT_FOUND);
+  kill(sandbox.gofer_pid(), SIGKILL);
+  while (waitpid(sandbox.gofer_pid(), nullptr, 0) < 0 && errno == EINTR) {
+  }
+  AwaitFailure("web");
+  update.set_sandbox_id("web");
+  update.set_target("/");
+  EXPECT_EQ(Update(update).error_code(), grpc::StatusCode::FAILED_PRECONDITION) << "it has failed";
+  EXPECT_TRUE(Delete("web").ok());
+}
+
 TEST_F(ServiceTest, WhatAProgramSaysIsKeptInABoundedLog) {
   v1::Sandbox sandbox;
   ASSERT_TRUE(Create(Request("web"), &sandbox).ok());

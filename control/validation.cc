@@ -9,6 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "base/escape.h"
 #include "base/status.h"
+#include "control/mount_policy.h"
 #include "lisafs/counters.h"
 
 namespace lisafs {
@@ -87,6 +88,7 @@ absl::Status ValidateCreateSandbox(const control::v1::CreateSandboxRequest& requ
     LISAFS_RETURN_IF_NOT_OK(Annotate(name + ": target", ValidatePath(mount.target())));
     LISAFS_RETURN_IF_NOT_OK(Annotate(name + ": source", ValidatePath(mount.source())));
     LISAFS_RETURN_IF_NOT_OK(Annotate(name, ValidateUse(mount, request.has_client())));
+    LISAFS_RETURN_IF_NOT_OK(Annotate(name + ": limits", ValidateLimits(mount.limits())));
     if (mount.read_only() && mount.create_host_sockets()) {
       return absl::InvalidArgumentError(name + ": read_only and create_host_sockets exclude each other");
     }
@@ -99,6 +101,11 @@ absl::Status ValidateCreateSandbox(const control::v1::CreateSandboxRequest& requ
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status ValidateUpdateMount(const control::v1::UpdateMountRequest& request) {
+  LISAFS_RETURN_IF_NOT_OK(ValidateSandboxId(request.sandbox_id()));
+  return Annotate("target", ValidatePath(request.target()));
 }
 
 absl::Status ValidateInterval(uint32_t milliseconds) {

@@ -98,6 +98,7 @@ tl::expected<void, UsageError> CheckDescriptors(const GoferArguments& arguments)
     if (auto checked = check(option, mount.tree); !checked) return checked;
   }
   if (auto checked = check("--counters", arguments.counters_fd); !checked) return checked;
+  if (auto checked = check("--policy", arguments.policy_fd); !checked) return checked;
   if (auto checked = check("--broker", arguments.broker_fd); !checked) return checked;
   if (auto checked = check("--lifeline-fd", arguments.lifeline_fd); !checked) return checked;
   return check("--ready-fd", arguments.ready_fd);
@@ -114,6 +115,7 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
   std::vector<std::string> serve;
   std::vector<std::string> mount;
   std::string counters_fd;
+  std::string policy_fd;
   std::string broker_fd;
   std::string ready_fd;
   std::string lifeline_fd;
@@ -122,6 +124,7 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
   app.add_option("--mount", mount, "serve the detached tree TREE on the connection CONN")
       ->type_name(std::string(kMountForm));
   app.add_option("--counters", counters_fd, "count in this file")->type_name("FD");
+  app.add_option("--policy", policy_fd, "look in this file what each mount allows at the moment")->type_name("FD");
   app.add_option("--broker", broker_fd, "the broker's socket, for mounts with passthrough")->type_name("FD");
   app.add_option("--ready-fd", ready_fd, "go on as a child of the starter; say its pid and \"ready\" here")
       ->type_name("FD");
@@ -171,6 +174,9 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
   }
   if (!broker_fd.empty() && (arguments.broker_fd = ParseFd(broker_fd)) < 0) {
     return Wrong("--broker", "not a descriptor's number: " + broker_fd);
+  }
+  if (!policy_fd.empty() && (arguments.policy_fd = ParseFd(policy_fd)) < 0) {
+    return Wrong("--policy", "not a descriptor's number: " + policy_fd);
   }
   for (const auto& mount : arguments.mounts) {
     if (mount.passthrough && broker_fd.empty()) return Wrong("usage", "a mount with passthrough needs --broker");

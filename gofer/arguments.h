@@ -23,6 +23,7 @@ struct GoferArguments {
   };
   std::vector<Mount> mounts;
   int counters_fd = -1;
+  int policy_fd = -1;
   int broker_fd = -1;
   int ready_fd = -1;
   int lifeline_fd = -1;

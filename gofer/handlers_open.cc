@@ -117,6 +117,8 @@ Status MayBeBacking(int fd) {
 }
 
 Result<OpenBackingResp> OpenBacking(Connection& connection, const FdReq& request) {
+  // With a backing file a client's kernel could do what is refused now.
+  if (connection.restricted(kBypassDonated | kWithholdPassthrough)) return Fail(EACCES);
   LISAFS_ASSIGN_OR_RETURN(auto open, connection.fds().Get<HostOpen>(request.fd));
   LISAFS_RETURN_IF_ERROR(MayBeBacking(open->fd()));
   LISAFS_ASSIGN_OR_RETURN(uint32_t id, open->BackingId([&] { return MountOf(connection).OpenBacking(open->fd()); }));

@@ -31,6 +31,7 @@
 #include "gofer/self_fds.h"
 #include "lisafs/connection.h"
 #include "lisafs/counters.h"
+#include "lisafs/live_policy.h"
 #include "lisafs/server.h"
 #include "seccomp/gofer_policy.h"
 
@@ -114,6 +115,12 @@ CountersPage& MapCounters(int fd) {
   return counters;
 }
 
+// What restricts the mounts while they are served: the file `fd`, which is closed, or nothing.
+const LivePolicyPage* MapPolicy(int fd) {
+  Fd file(fd);
+  return file ? OrDie(MapLivePolicy(file)) : nullptr;
+}
+
 std::vector<int> InheritedFds(const std::vector<Served>& all, const GoferArguments& arguments) {
   std::vector<int> fds;
   for (const Served& served : all) {
@@ -182,7 +189,7 @@ std::vector<int64_t> DivideFds(const std::vector<Served>& all) {
 
 // Returns when all connections have ended.
 void ServeAll(std::vector<Served> all, const std::vector<int64_t>& max_fds, const SelfFds& self, CountersPage& counters,
-              BrokerClient* broker) {
+              const LivePolicyPage* policy, BrokerClient* broker) {
   Server server;
   ServeHostFiles(server.handlers);
   if (broker != nullptr) ServeBacking(server.handlers);
@@ -201,6 +208,7 @@ void ServeAll(std::vector<Served> all, const std::vector<int64_t>& max_fds, cons
                              .donate_mount_point = served.arguments.donate_mount_point,
                              .spin = kSpin,
                              .counters = &counters.mounts[i],
+                             .policy = policy == nullptr ? &kNoRestrictions : &policy->mounts[i],
                              .max_fds = max_fds[i]});
       connection.Serve();
     });
@@ -215,6 +223,7 @@ int Main(int argc, char** argv) {
 
   std::vector<Served> mounts = OpenTrees(arguments);
   CountersPage& counters = MapCounters(arguments.counters_fd);
+  const LivePolicyPage* policy = MapPolicy(arguments.policy_fd);
 
   OrDie(CloseOtherDescriptors(InheritedFds(mounts, arguments)));
   const Fd lifeline(arguments.lifeline_fd);
@@ -235,7 +244,7 @@ int Main(int argc, char** argv) {
   SayReady(arguments.ready_fd);
   std::optional<BrokerClient> broker;
   if (arguments.broker_fd >= 0) broker.emplace(Fd(arguments.broker_fd));
-  ServeAll(std::move(mounts), max_fds, self, counters, broker ? &*broker : nullptr);
+  ServeAll(std::move(mounts), max_fds, self, counters, policy, broker ? &*broker : nullptr);
   return kExitSuccess;
 }
 

@@ -238,6 +238,48 @@ TEST_F(ServerTest, EndsWhileTheClientDoesNotRead) {
   EXPECT_EQ(server_.tree.size(), 1u);
 }
 
+TEST_F(ServerTest, WhatIsRestrictedMeanwhileIsRefusedFromThenOn) {
+  LivePolicy policy;
+  Serve({.policy = &policy});
+  Ask(Mid::kMount);
+  const std::vector<std::byte> write = Encoded(PWriteReq{});
+  EXPECT_EQ(ErrorOf(Mid::kPWrite, write), 0u);
+  policy.restrictions = kForbidChanges;
+  EXPECT_EQ(ErrorOf(Mid::kPWrite, write), static_cast<uint32_t>(EROFS));
+  EXPECT_EQ(ErrorOf(Mid::kWalk, write), 0u);
+  policy.restrictions = kRevoked;
+  EXPECT_EQ(ErrorOf(Mid::kPWrite, write), static_cast<uint32_t>(EACCES));
+  EXPECT_EQ(ErrorOf(Mid::kWalk, write), static_cast<uint32_t>(EACCES));
+  // What is about no file goes on.
+  EXPECT_EQ(Ask(Mid::kMount).mid, 1);
+  EXPECT_EQ(ErrorOf(Mid::kClose, Encoded(FdsReq{})), 0u);
+  EXPECT_NE(MakeChannel(), nullptr);
+  policy.restrictions = 0;
+  EXPECT_EQ(ErrorOf(Mid::kPWrite, write), 0u);
+}
+
+TEST_F(ServerTest, ALimitHoldsUpAndEndsWithItsConnection) {
+  LivePolicy policy;
+  policy.operations.per_second = 20;
+  policy.operations.burst = 1;
+  policy.restrictions = kLimited;
+  Serve({.policy = &policy});
+  Ask(Mid::kMount);
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(ErrorOf(Mid::kWalk), 0u);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(190));
+  // One that would wait for ten minutes.
+  policy.bytes.per_second = 1;
+  policy.bytes.burst = 1;
+  connection_->ChargeData(600);
+  auto channel = MakeChannel();
+  std::thread caller([&] { (void)channel->SendAndReceive(Mid::kWalk, 0, nullptr); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  HangUp();
+  caller.join();
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
+}
+
 // The end waits for a request in progress.
 TEST_F(ServerTest, EndsOnlyWhenRequestsAreDone) {
   Serve();

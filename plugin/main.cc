@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "confine/confine.h"
 #include "lisafs/client.h"
+#include "lisafs/live_policy.h"
 #include "plugin/fuse_device.h"
 #include "plugin/fuse_ring.h"
 #include "plugin/mount.h"
@@ -91,9 +92,17 @@ MountArgument ParseMount(std::string_view text) {
           .io_uring = io_uring};
 }
 
+void UsePolicy(const Fd& file, Arguments& arguments) {
+  auto page = MapLivePolicy(file);
+  if (!page) Die(page.error().what, page.error().error.ToString());
+  if (arguments.mounts.size() > kMaxMounts) DieOfUsage("--policy", "too many mounts");
+  for (size_t i = 0; i < arguments.mounts.size(); ++i) arguments.mounts[i].options.policy = &(*page)->mounts[i];
+}
+
 Arguments ParseArguments(int argc, char** argv) {
   CLI::App app("Serves FUSE file systems of a sandbox from its lisafs-gofer. Started by lisafsd.", "lisafs-plugin");
   std::vector<std::string> mounts;
+  std::string policy;
   std::string lifeline;
   std::string ready;
   bool name_violations = false;
@@ -102,6 +111,8 @@ Arguments ParseArguments(int argc, char** argv) {
          "FUSE:CONN[:ro][:passthrough][:uring]: a /dev/fuse descriptor whose file system has been made, and the "
          "connection that serves it")
       ->required();
+  app.add_option("--policy", policy, "Descriptor of the file that says what each mount allows at the moment")
+      ->type_name("FD");
   app.add_option("--lifeline", lifeline, "Descriptor to hold, so that others see when this process is gone")
       ->type_name("FD");
   app.add_option("--ready-fd", ready, "Descriptor to write the process's pid and \"ready\" to")->type_name("FD");
@@ -118,6 +129,7 @@ Arguments ParseArguments(int argc, char** argv) {
   Arguments arguments;
   arguments.name_violations = name_violations;
   for (const std::string& mount : mounts) arguments.mounts.push_back(ParseMount(mount));
+  if (!policy.empty()) UsePolicy(Inherited(policy, "--policy"), arguments);
   if (!lifeline.empty()) arguments.lifeline = Inherited(lifeline, "--lifeline");
   if (!ready.empty()) arguments.ready = Inherited(ready, "--ready-fd");
   return arguments;

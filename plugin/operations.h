@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "lisafs/client.h"
+#include "lisafs/live_policy.h"
 #include "plugin/fuse_kernel.h"
 #include "plugin/handle.h"
 #include "plugin/inode_table.h"
@@ -27,6 +28,9 @@ inline constexpr std::string_view kDefaultAcl = "system.posix_acl_default";
 struct MountOptions {
   bool read_only = false;
   bool passthrough = false;  // Have the kernel read and write the host's files by itself where it can.
+  // What the server allows at the moment: it sees to that itself, but for what is done with descriptors that it donated
+  // earlier. Outlives the mount.
+  const LivePolicy* policy = &kNoRestrictions;
 };
 
 // One mount's FUSE operations: each takes a request of the kernel and asks the server what it takes to answer it.
@@ -147,6 +151,10 @@ class Operations {
   // Tells the kernel of an open file, and how to read and write it. `is_new`: it has just been made.
   void AddHandle(std::shared_ptr<Handle> handle, bool is_new, fuse_open_out& open, Reply& reply);
   void RemoveHandle(uint64_t fh);
+  // Whether the handle's file is to be used by the descriptor that the server donated.
+  bool UsesHost(const Handle& handle) const {
+    return handle.host && !(options_.policy->Restrictions() & kBypassDonated);
+  }
 
   Status Remove(Call& call, uint32_t flags);
   Status RenameChild(Call& call, uint64_t new_directory, uint32_t flags);

@@ -31,8 +31,9 @@ Status Operations::Read(Call&, const fuse_read_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(auto handle, handles_.Find(in.fh));
   auto into = reply.room().first(std::min<size_t>(in.size, kMaxTransfer));
   Result<size_t> count =
-      handle->host ? Transferred(pread(handle->host.get(), into.data(), into.size(), static_cast<off_t>(in.offset)))
-                   : client_.PRead(handle->fd, into, in.offset);
+      UsesHost(*handle)
+          ? Transferred(pread(handle->host.get(), into.data(), into.size(), static_cast<off_t>(in.offset)))
+          : client_.PRead(handle->fd, into, in.offset);
   if (!count) return Fail(count.error());
   reply.Extend(*count);
   return {};
@@ -45,7 +46,7 @@ Status Operations::Write(Call& call, const fuse_write_in& in, Reply& reply) {
   // is for the container's kernel to say, so such a file is written by the server.
   bool set_id = handle->node->mode() & (S_ISUID | S_ISGID);
   Result<size_t> count =
-      handle->host && !set_id
+      UsesHost(*handle) && !set_id
           ? Transferred(pwrite(handle->host.get(), data.data(), data.size(), static_cast<off_t>(in.offset)))
           : client_.PWrite(handle->fd, data, in.offset);
   if (!count) return Fail(count.error());
@@ -60,7 +61,7 @@ Status Operations::Write(Call& call, const fuse_write_in& in, Reply& reply) {
 Status Operations::FSync(Call&, const fuse_fsync_in& in, Reply&) {
   LISAFS_ASSIGN_OR_RETURN(auto handle, handles_.Find(in.fh));
   bool data_only = in.fsync_flags & FUSE_FSYNC_FDATASYNC;
-  if (handle->host) return Done(data_only ? fdatasync(handle->host.get()) : fsync(handle->host.get()));
+  if (UsesHost(*handle)) return Done(data_only ? fdatasync(handle->host.get()) : fsync(handle->host.get()));
   if (data_only && client_.Supports(Mid::kFDataSync)) {
     LISAFS_RETURN_IF_ERROR(client_.Call<Mid::kFDataSync>({handle->fd}));
     return {};
@@ -72,7 +73,7 @@ Status Operations::FSync(Call&, const fuse_fsync_in& in, Reply&) {
 Status Operations::FAllocate(Call& call, const fuse_fallocate_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(auto handle, handles_.Find(in.fh));
   bool set_id = handle->node->mode() & (S_ISUID | S_ISGID);
-  if (handle->host && !set_id) {
+  if (UsesHost(*handle) && !set_id) {
     return Done(fallocate(handle->host.get(), static_cast<int>(in.mode), static_cast<off_t>(in.offset),
                           static_cast<off_t>(in.length)));
   }
@@ -91,7 +92,7 @@ Status Operations::LSeek(Call&, const fuse_lseek_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(auto handle, handles_.Find(in.fh));
   if (in.whence != SEEK_DATA && in.whence != SEEK_HOLE) return Fail(EINVAL);
   auto& out = reply.Append<fuse_lseek_out>();
-  if (handle->host) {
+  if (UsesHost(*handle)) {
     off_t found = lseek(handle->host.get(), static_cast<off_t>(in.offset), static_cast<int>(in.whence));
     if (found < 0) return FailWithErrno();
     out.offset = static_cast<uint64_t>(found);
@@ -115,7 +116,7 @@ Status Operations::CopyFileRange(Call&, const fuse_copy_file_range_in& in, Reply
   LISAFS_ASSIGN_OR_RETURN(auto to, handles_.Find(in.fh_out));
   // EOPNOTSUPP has the kernel copy by reading and writing.
   if (to->node->mode() & (S_ISUID | S_ISGID)) return Fail(EOPNOTSUPP);
-  if (!from->host || !to->host) {
+  if (!UsesHost(*from) || !UsesHost(*to)) {
     if (!client_.Supports(Mid::kCopyFileRange)) return Fail(EOPNOTSUPP);
     LISAFS_ASSIGN_OR_RETURN(
         PWriteResp copied,
