@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <functional>
 
 #include "base/program.h"
@@ -26,14 +27,22 @@ struct Options {
   std::string sandbox;  // Empty: all.
   std::string target;
   std::vector<std::string> words;  // Of a mount's policy.
+  std::string source;
+  std::string mount_options;
+  bool create = false;
+  bool force = false;
+  uint32_t wait_seconds = 0;  // 0: not at all.
 };
 
 using Stub = v1::Control::Stub;
 using Command = std::function<grpc::Status(Stub&, const Options&)>;
 
-void SetDeadline(grpc::ClientContext& context) {
-  constexpr auto kPatience = std::chrono::seconds(10);
-  context.set_deadline(std::chrono::system_clock::now() + kPatience);
+constexpr auto kPatience = std::chrono::seconds(10);
+// lisafsd gives up on a container that does not answer before this is over.
+constexpr auto kChangePatience = std::chrono::seconds(40);
+
+void SetDeadline(grpc::ClientContext& context, std::chrono::seconds patience = kPatience) {
+  context.set_deadline(std::chrono::system_clock::now() + patience);
 }
 
 void Print(const std::string& text) {
@@ -116,14 +125,47 @@ grpc::Status Statistics(Stub& stub, const Options& options) {
   return status;
 }
 
+void OrExitOfUsage(const absl::Status& parsed) {
+  if (parsed.ok()) return;
+  PrintError("usage", std::string(parsed.message()));
+  exit(kExitUsage);
+}
+
+grpc::Status AddMount(Stub& stub, const Options& options) {
+  v1::AddMountRequest request;
+  request.set_sandbox_id(options.sandbox);
+  request.mutable_mount()->set_source(std::filesystem::absolute(options.source).lexically_normal());
+  request.mutable_mount()->set_target(options.target);
+  request.set_create_target(options.create);
+  OrExitOfUsage(ParseMountOptions(options.mount_options, *request.mutable_mount()));
+  grpc::ClientContext context;
+  SetDeadline(context, kChangePatience);
+  v1::AddMountResponse response;
+  grpc::Status status = stub.AddMount(&context, request, &response);
+  if (status.ok() && options.json) PrintJson(response, /*one_line=*/false);
+  return status;
+}
+
+grpc::Status RemoveMount(Stub& stub, const Options& options) {
+  v1::RemoveMountRequest request;
+  request.set_sandbox_id(options.sandbox);
+  request.set_target(options.target);
+  if (options.force) request.set_when_busy(v1::RemoveMountRequest::WHEN_BUSY_FORCE);
+  if (options.wait_seconds != 0) {
+    request.set_when_busy(v1::RemoveMountRequest::WHEN_BUSY_WAIT);
+    request.set_wait_milliseconds(options.wait_seconds * 1000);
+  }
+  grpc::ClientContext context;
+  SetDeadline(context, kChangePatience + std::chrono::seconds(options.wait_seconds));
+  v1::RemoveMountResponse response;
+  return stub.RemoveMount(&context, request, &response);
+}
+
 grpc::Status SetMount(Stub& stub, const Options& options) {
   v1::UpdateMountRequest request;
   request.set_sandbox_id(options.sandbox);
   request.set_target(options.target);
-  if (absl::Status parsed = ParsePolicy(options.words, request); !parsed.ok()) {
-    PrintError("usage", std::string(parsed.message()));
-    exit(kExitUsage);
-  }
+  OrExitOfUsage(ParsePolicy(options.words, request));
   grpc::ClientContext context;
   SetDeadline(context);
   v1::UpdateMountResponse response;
@@ -135,6 +177,25 @@ grpc::Status SetMount(Stub& stub, const Options& options) {
 void AddMountCommands(CLI::App& app, Options& options, Command& command) {
   CLI::App* mount = app.add_subcommand("mount", "Changes the mounts of a running sandbox");
   mount->require_subcommand(1);
+  CLI::App* add = mount->add_subcommand("add", "Shows a directory or a file of the host in its container");
+  add->add_option("SANDBOX", options.sandbox)->required();
+  add->add_option("SOURCE", options.source, "On the host")->required();
+  add->add_option("TARGET", options.target, "As the container sees it")->required();
+  add->add_option("-o", options.mount_options,
+                  "ro, nosuid, nodev, noexec, rec, withhold, nopassthrough, fifo, uds-open, uds-create, "
+                  "ops=RATE[/BURST], bytes=RATE[/BURST]")
+      ->type_name("OPTION,...");
+  add->add_flag("--create", options.create, "Make the target if it is missing");
+  add->callback([&] { command = AddMount; });
+  CLI::App* remove = mount->add_subcommand("remove", "Takes away what was added");
+  remove->add_option("SANDBOX", options.sandbox)->required();
+  remove->add_option("TARGET", options.target, "As the container sees it")->required();
+  CLI::Option* force = remove->add_flag("--force", options.force, "Although files are open: they give errors then");
+  remove->add_option("--wait", options.wait_seconds, "Wait for its files to be closed")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(1, 600))
+      ->excludes(force);
+  remove->callback([&] { command = RemoveMount; });
   CLI::App* set = mount->add_subcommand("set", "Changes what a mount allows, at once");
   set->add_option("SANDBOX", options.sandbox)->required();
   set->add_option("TARGET", options.target, "As the container sees it")->required();

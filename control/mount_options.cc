@@ -14,6 +14,7 @@ namespace {
 
 using control::v1::MountLimits;
 using control::v1::MountPolicy;
+using control::v1::MountSpec;
 
 struct Rate {
   uint64_t per_second = 0;
@@ -66,9 +67,44 @@ constexpr Switch kSwitches[] = {
     {"revoked", "revoked", &MountPolicy::set_revoked, true},
 };
 
+struct Option {
+  std::string_view name;
+  void (MountSpec::*set)(bool);
+  bool value;
+};
+constexpr Option kOptions[] = {
+    {"ro", &MountSpec::set_read_only, true},
+    {"rw", &MountSpec::set_read_only, false},
+    {"nosuid", &MountSpec::set_nosuid, true},
+    {"nodev", &MountSpec::set_nodev, true},
+    {"noexec", &MountSpec::set_noexec, true},
+    {"rec", &MountSpec::set_recursive, true},
+    {"withhold", &MountSpec::set_withhold_descriptors, true},
+    {"nopassthrough", &MountSpec::set_withhold_passthrough, true},
+    {"fifo", &MountSpec::set_open_host_fifos, true},
+    {"uds-open", &MountSpec::set_open_host_sockets, true},
+    {"uds-create", &MountSpec::set_create_host_sockets, true},
+};
+
 absl::Status Wrong(std::string_view word, const char* why) {
   return absl::InvalidArgumentError(absl::StrCat(Escape(word), ": ", why));
 }
+
+// Takes over what "ops" or "bytes" says; false if the rate makes no sense.
+bool SetRate(std::string_view key, std::string_view value, MountLimits& limits) {
+  auto rate = ParseRate(value);
+  if (!rate) return false;
+  if (key == "ops") {
+    limits.set_operations_per_second(rate->per_second);
+    limits.set_operations_burst(rate->burst);
+  } else {
+    limits.set_bytes_per_second(rate->per_second);
+    limits.set_bytes_burst(rate->burst);
+  }
+  return true;
+}
+
+constexpr char kBadRate[] = "neither RATE, RATE/BURST nor off";
 
 absl::Status ParseWord(std::string_view word, MountPolicy& policy, std::vector<std::string>& fields) {
   const size_t equals = word.find('=');
@@ -83,16 +119,10 @@ absl::Status ParseWord(std::string_view word, MountPolicy& policy, std::vector<s
     return absl::OkStatus();
   }
   if (key != "ops" && key != "bytes") return Wrong(word, "not a key that is known");
-  auto rate = ParseRate(value);
-  if (!rate) return Wrong(word, "neither RATE, RATE/BURST nor off");
-  MountLimits& limits = *policy.mutable_limits();
+  if (!SetRate(key, value, *policy.mutable_limits())) return Wrong(word, kBadRate);
   if (key == "ops") {
-    limits.set_operations_per_second(rate->per_second);
-    limits.set_operations_burst(rate->burst);
     fields.insert(fields.end(), {"limits.operations_per_second", "limits.operations_burst"});
   } else {
-    limits.set_bytes_per_second(rate->per_second);
-    limits.set_bytes_burst(rate->burst);
     fields.insert(fields.end(), {"limits.bytes_per_second", "limits.bytes_burst"});
   }
   return absl::OkStatus();
@@ -107,6 +137,25 @@ absl::Status ParsePolicy(const std::vector<std::string>& words, control::v1::Upd
     auto* paths = update.mutable_update_mask()->mutable_paths();
     if (std::find(paths->begin(), paths->end(), fields.front()) != paths->end()) return Wrong(word, "given twice");
     for (const std::string& field : fields) *paths->Add() = field;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ParseMountOptions(const std::string& text, MountSpec& spec) {
+  for (std::string_view rest = text; !rest.empty();) {
+    const size_t comma = std::min(rest.find(','), rest.size());
+    const std::string_view word = rest.substr(0, comma);
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+    const auto* known = std::find_if(std::begin(kOptions), std::end(kOptions),
+                                     [&](const Option& option) { return option.name == word; });
+    if (known != std::end(kOptions)) {
+      (spec.*known->set)(known->value);
+      continue;
+    }
+    const size_t equals = word.find('=');
+    const std::string_view key = word.substr(0, equals);
+    if (equals == word.npos || (key != "ops" && key != "bytes")) return Wrong(word, "not an option that is known");
+    if (!SetRate(key, word.substr(equals + 1), *spec.mutable_limits())) return Wrong(word, kBadRate);
   }
   return absl::OkStatus();
 }

@@ -22,6 +22,10 @@ namespace lisafs {
 // Sets the fields of `update` and names them in its mask.
 absl::Status ParsePolicy(const std::vector<std::string>& words, control::v1::UpdateMountRequest& update);
 
+// What `lisafsctl mount add -o` takes, separated by commas: ro, rw, nosuid, nodev, noexec, rec, withhold (descriptors),
+// nopassthrough, fifo, uds-open, uds-create, and ops and bytes as above.
+absl::Status ParseMountOptions(const std::string& text, control::v1::MountSpec& spec);
+
 }  // namespace lisafs
 
 #endif  // LISAFS_CONTROL_MOUNT_OPTIONS_H_

@@ -39,5 +39,19 @@ TEST(ParsePolicy, RefusesByWord) {
   }
 }
 
+TEST(ParseMountOptions, SetsWhatIsNamed) {
+  control::v1::MountSpec spec;
+  absl::Status parsed = ParseMountOptions("ro,nosuid,nodev,noexec,rec,withhold,nopassthrough,ops=100/20", spec);
+  ASSERT_TRUE(parsed.ok()) << parsed;
+  EXPECT_TRUE(spec.read_only() && spec.nosuid() && spec.nodev() && spec.noexec() && spec.recursive());
+  EXPECT_TRUE(spec.withhold_descriptors() && spec.withhold_passthrough());
+  EXPECT_EQ(spec.limits().operations_per_second(), 100u);
+  EXPECT_EQ(spec.limits().operations_burst(), 20u);
+  EXPECT_TRUE(ParseMountOptions("", spec).ok());
+  for (const char* bad : {"read-only", "ops", "ops=x", "size=5"}) {
+    EXPECT_EQ(ParseMountOptions(bad, spec).code(), absl::StatusCode::kInvalidArgument) << bad;
+  }
+}
+
 }  // namespace
 }  // namespace lisafs

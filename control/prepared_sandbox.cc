@@ -36,6 +36,7 @@ struct Parts {
   // Of what the plugin serves:
   Fd mount_point;
   FuseMount fuse;
+  std::string file_system;  // Its number.
   Fd plugin_connection;
 };
 
@@ -52,7 +53,7 @@ absl::Status OpenPaths(const MountSpec& spec, bool has_own_client, Parts& parts)
   auto tree = OpenDetachedTree(spec.source(), Attributes(spec), spec.recursive(), types);
   if (!tree.ok()) return Annotate(absl::StrCat("source ", Escape(spec.source())), tree.status());
   parts.tree = *std::move(tree);
-  if (has_own_client) return absl::OkStatus();
+  if (has_own_client || spec.mount_point().empty()) return absl::OkStatus();
   auto mount_point = OpenMountPoint(spec.mount_point(), parts.tree.type);
   if (!mount_point.ok()) {
     return Annotate(absl::StrCat("mount point ", Escape(spec.mount_point())), mount_point.status());
@@ -66,6 +67,9 @@ absl::Status MakeRest(const MountSpec& spec, Parts& parts) {
   auto fuse = MakeFuseMount(parts.tree.type, Attributes(spec));
   if (!fuse.ok()) return fuse.status();
   parts.fuse = *std::move(fuse);
+  auto number = FileSystemNumber(parts.fuse.mount);
+  if (!number.ok()) return number.status();
+  parts.file_system = *std::move(number);
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return ErrnoStatus(errno, "socket pair");
   parts.gofer_connection.reset(ends[0]);
@@ -303,23 +307,30 @@ absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequ
   std::optional<Process> broker = AwaitBroker(broker_launch, deadline, cancelled, request.id());
 
   std::vector<Placed> mounts;
+  std::vector<std::string> file_systems;
   if (request.has_client()) parts->clear();
   for (size_t i = 0; i < parts->size(); ++i) {
     const MountSpec& spec = request.mounts(static_cast<int>(i));
+    file_systems.push_back(std::move((*parts)[i].file_system));
     mounts.push_back(
         {Name(spec), spec.mount_point(), std::move((*parts)[i].mount_point), std::move((*parts)[i].fuse.mount)});
   }
-  return PreparedSandbox(*std::move(where), std::move(mounts),
+  return PreparedSandbox(*std::move(where), std::move(mounts), std::move(file_systems),
                          {*std::move(ready_gofer), std::move(ready_plugin), std::move(broker)});
 }
 
-PreparedSandbox::PreparedSandbox(MountNamespace where, std::vector<Placed> mounts, SandboxProcesses processes)
-    : namespace_(std::move(where)), mounts_(std::move(mounts)), processes_(std::move(processes)) {}
+PreparedSandbox::PreparedSandbox(MountNamespace where, std::vector<Placed> mounts,
+                                 std::vector<std::string> file_systems, SandboxProcesses processes)
+    : namespace_(std::move(where)),
+      mounts_(std::move(mounts)),
+      file_systems_(std::move(file_systems)),
+      processes_(std::move(processes)) {}
 
 // Written out since an optional that was moved from still has a value.
 PreparedSandbox::PreparedSandbox(PreparedSandbox&& other) noexcept
     : namespace_(std::move(other.namespace_)),
       mounts_(std::move(other.mounts_)),
+      file_systems_(std::move(other.file_systems_)),
       processes_(std::exchange(other.processes_, std::nullopt)) {}
 
 PreparedSandbox::~PreparedSandbox() {
@@ -343,6 +354,12 @@ absl::Status PreparedSandbox::Mount() {
   // From here on the mount points alone keep the file systems.
   mounts_.clear();
   return status;
+}
+
+Fd PreparedSandbox::TakeMount() {
+  Fd mount = std::move(mounts_.front().mount);
+  mounts_.clear();
+  return mount;
 }
 
 SandboxProcesses PreparedSandbox::Release() {

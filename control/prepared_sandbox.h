@@ -50,8 +50,13 @@ class PreparedSandbox {
 
   const SandboxProcesses& processes() const { return *processes_; }
 
+  // The number of each mount's FUSE file system, as in Mount.file_system; none for a client that is there already.
+  const std::vector<std::string>& file_systems() const { return file_systems_; }
+
   // Puts the file systems on their mount points: all, or none.
   absl::Status Mount();
+  // Hands over the file system of a single mount without a mount point. From then on the caller alone keeps it.
+  Fd TakeMount();
 
   // Hands the processes over.
   SandboxProcesses Release();
@@ -65,10 +70,12 @@ class PreparedSandbox {
     Fd mount;
   };
 
-  PreparedSandbox(MountNamespace where, std::vector<Placed> mounts, SandboxProcesses processes);
+  PreparedSandbox(MountNamespace where, std::vector<Placed> mounts, std::vector<std::string> file_systems,
+                  SandboxProcesses processes);
 
   MountNamespace namespace_;
   std::vector<Placed> mounts_;
+  std::vector<std::string> file_systems_;
   std::optional<SandboxProcesses> processes_;
 };
 

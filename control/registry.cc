@@ -1,7 +1,6 @@
 #include "control/registry.h"
 
 #include <google/protobuf/util/time_util.h>
-#include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -24,18 +23,10 @@ using control::v1::CreateSandboxRequest;
 using control::v1::Event;
 using control::v1::MountStatistics;
 using control::v1::Sandbox;
-using std::chrono::milliseconds;
 using std::chrono::seconds;
-using std::chrono::steady_clock;
 
 // How long a process that was killed may take to be gone.
 constexpr auto kKillPatience = seconds(10);
-// How long one of a sandbox's processes may live after the other has ended as it should.
-constexpr auto kAlonePatience = seconds(5);
-
-// absl's string_view is not the standard's, and fmt knows only that.
-std::string Text(const absl::Status& status) { return std::string(status.message()); }
-
 absl::Status NoSuchSandbox(const std::string& id) {
   return WithReason(absl::NotFoundError(absl::StrCat("sandbox ", Escape(id), ": no such sandbox")), "SANDBOX_NOT_FOUND",
                     {{"sandbox", Escape(id)}});
@@ -50,6 +41,24 @@ absl::Status Registry::Entry::Save() const {
   state.set_plugin_start_time(plugin ? plugin->start_time() : 0);
   state.set_broker_start_time(broker ? broker->start_time() : 0);
   return directory.WriteState(std::move(state));
+}
+
+bool Registry::Entry::all_gone() const {
+  return gone() && busy_targets.empty() &&
+         std::all_of(added.begin(), added.end(), [](const auto& each) { return each.second->gone(); });
+}
+
+std::string Registry::Entry::Name() const {
+  const std::string name = "sandbox " + sandbox.id();
+  return added_target.empty() ? name : name + ": mount " + Escape(added_target);
+}
+
+void Registry::Entry::Kill() const {
+  // The gofer last: then what waits for it learns that the file system is gone, which takes both who hold its device,
+  // and not that a request failed.
+  if (broker) broker->Kill();
+  if (plugin) plugin->Kill();
+  if (gofer) gofer->Kill();
 }
 
 Registry::Registry(StateDirectory state, SandboxPrograms programs, Events& events, Fd wake_up)
@@ -85,48 +94,76 @@ absl::Status Registry::PublishAll(const Entry& entry) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Read(const SandboxDirectory& directory,
+                                                                const std::string& id) {
+  auto state = directory.ReadState();
+  if (!state.ok()) return state.status();
+  if (state->sandbox().id() != id) return absl::DataLossError("sandbox.json: another sandbox's");
+  auto entry = std::make_shared<Entry>(Entry{.directory = directory, .sandbox = state->sandbox()});
+  auto adopt = [](int32_t pid, uint64_t start_time) -> std::optional<Process> {
+    if (pid == 0) return std::nullopt;
+    auto process = Process::Adopt(pid, start_time);
+    return process.ok() ? std::optional(*std::move(process)) : std::nullopt;
+  };
+  entry->gofer = adopt(entry->sandbox.gofer_pid(), state->gofer_start_time());
+  entry->plugin = adopt(entry->sandbox.plugin_pid(), state->plugin_start_time());
+  entry->broker = adopt(entry->sandbox.broker_pid(), state->broker_start_time());
+  if (!entry->gofer) entry->sandbox.set_gofer_pid(0);
+  if (!entry->plugin) entry->sandbox.set_plugin_pid(0);
+  if (!entry->broker) entry->sandbox.set_broker_pid(0);
+  return entry;
+}
+
+void Registry::Resume(Entry& entry) {
+  auto warn = [&](const absl::Status& status) { spdlog::warn("{}: {}", entry.Name(), Text(status)); };
+  auto file = entry.directory.OpenCounters();
+  auto counters = file.ok() ? CountersReader::Open(*std::move(file)) : file.status();
+  if (counters.ok()) {
+    entry.counters.emplace(*std::move(counters));
+  } else {
+    warn(counters.status());
+  }
+  if (absl::Status published = PublishAll(entry); !published.ok()) warn(published);
+  auto logs = entry.directory.OpenLogs();
+  if (logs.ok()) {
+    entry.logs = *std::move(logs);
+  } else {
+    warn(logs.status());
+  }
+}
+
+void Registry::ReadAdded(Entry& sandbox) {
+  for (uint32_t number : sandbox.directory.AddedNumbers()) {
+    sandbox.next_number = number + 1;
+    SandboxDirectory directory = sandbox.directory.Added(number);
+    auto mount = Read(directory, sandbox.sandbox.id());
+    if (mount.ok() && (*mount)->gone()) mount = absl::NotFoundError("its processes have ended");
+    if (!mount.ok()) {
+      spdlog::info("state of {}, added mount {}, is removed: {}", sandbox.Name(), number, Text(mount.status()));
+      events_.Add(Event::TYPE_MOUNT_REMOVED, sandbox.sandbox.id(), "",
+                  absl::StrCat("number ", number, ", not taken over: ", Text(mount.status())));
+      if (absl::Status removed = directory.Remove(); !removed.ok()) spdlog::warn("{}", Text(removed));
+      continue;
+    }
+    (*mount)->added_target = (*mount)->sandbox.mounts(0).spec().target();
+    Resume(**mount);
+    sandbox.added.emplace(number, *std::move(mount));
+  }
+}
+
 void Registry::Adopt(const std::string& id) {
   SandboxDirectory directory = state_.Get(id);
-  auto state = directory.ReadState();
-  absl::Status status = state.status();
-  if (status.ok() && state->sandbox().id() != id) status = absl::DataLossError("sandbox.json: another sandbox's");
-  if (status.ok()) {
-    auto entry = std::make_shared<Entry>(Entry{.directory = directory, .sandbox = state->sandbox()});
-    auto adopt = [](int32_t pid, uint64_t start_time) -> std::optional<Process> {
-      if (pid == 0) return std::nullopt;
-      auto process = Process::Adopt(pid, start_time);
-      return process.ok() ? std::optional(*std::move(process)) : std::nullopt;
-    };
-    entry->gofer = adopt(entry->sandbox.gofer_pid(), state->gofer_start_time());
-    entry->plugin = adopt(entry->sandbox.plugin_pid(), state->plugin_start_time());
-    entry->broker = adopt(entry->sandbox.broker_pid(), state->broker_start_time());
-    if (!entry->gofer) entry->sandbox.set_gofer_pid(0);
-    if (!entry->plugin) entry->sandbox.set_plugin_pid(0);
-    if (!entry->broker) entry->sandbox.set_broker_pid(0);
-    if (!entry->gone()) {
-      auto file = directory.OpenCounters();
-      auto counters = file.ok() ? CountersReader::Open(*std::move(file)) : file.status();
-      if (counters.ok()) {
-        entry->counters.emplace(*std::move(counters));
-      } else {
-        spdlog::warn("sandbox {}: {}", id, Text(counters.status()));
-      }
-      if (absl::Status published = PublishAll(*entry); !published.ok()) {
-        spdlog::warn("sandbox {}: {}", id, Text(published));
-      }
-      auto logs = directory.OpenLogs();
-      if (logs.ok()) {
-        entry->logs = *std::move(logs);
-      } else {
-        spdlog::warn("sandbox {}: {}", id, Text(logs.status()));
-      }
-      spdlog::info("sandbox {}: found running", id);
-      entries_.emplace(id, std::move(entry));
-      return;
-    }
-    status = absl::NotFoundError("its processes have ended");
+  auto entry = Read(directory, id);
+  if (entry.ok()) ReadAdded(**entry);
+  if (entry.ok() && (*entry)->all_gone()) entry = absl::NotFoundError("its processes have ended");
+  if (entry.ok()) {
+    Resume(**entry);
+    spdlog::info("sandbox {}: found running with {} added mounts", id, (*entry)->added.size());
+    entries_.emplace(id, *std::move(entry));
+    return;
   }
-  spdlog::info("state of {} is removed: {}", Escape(id), Text(status));
+  spdlog::warn("state of {} is removed: {}", Escape(id), Text(entry.status()));
+  events_.Add(Event::TYPE_SANDBOX_ENDED, Escape(id), "", "not taken over: " + Text(entry.status()));
   if (absl::Status removed = directory.Remove(); !removed.ok()) spdlog::warn("{}", Text(removed));
 }
 
@@ -146,14 +183,14 @@ absl::StatusOr<Sandbox> Registry::Create(const CreateSandboxRequest& request, ab
   auto directory = state_.Create(id);
   if (!directory.ok()) return directory.status();
   absl::Cleanup remove_directory = [&] { directory->Remove().IgnoreError(); };
-  auto entry = Make(request, *directory, cancelled);
+  auto entry = Make(request, *directory, cancelled, [](PreparedSandbox& prepared) { return prepared.Mount(); });
   if (!entry.ok()) {
     spdlog::warn("sandbox {}: not created: {}", id, Text(entry.status()));
     return entry.status();
   }
 
   std::move(remove_directory).Cancel();
-  Sandbox sandbox = (*entry)->sandbox;
+  Sandbox sandbox = Describe(ViewOf(*entry));
   spdlog::info("sandbox {}: created with {} mounts, gofer {}, plugin {}", id, sandbox.mounts_size(),
                sandbox.gofer_pid(), sandbox.has_own_client() ? "none" : std::to_string(sandbox.plugin_pid()));
   {
@@ -167,7 +204,7 @@ absl::StatusOr<Sandbox> Registry::Create(const CreateSandboxRequest& request, ab
 
 absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Make(const CreateSandboxRequest& request,
                                                                 const SandboxDirectory& directory,
-                                                                absl::FunctionRef<bool()> cancelled) {
+                                                                absl::FunctionRef<bool()> cancelled, Place place) {
   auto prepared = PreparedSandbox::Prepare(request, programs_, directory, cancelled);
   if (!prepared.ok()) return prepared.status();
   auto file = directory.OpenCounters();
@@ -191,6 +228,8 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Make(const CreateSand
     control::v1::Mount& mount = *entry->sandbox.add_mounts();
     *mount.mutable_spec() = spec;
     *mount.mutable_policy() = InitialPolicy(spec);
+    const int index = entry->sandbox.mounts_size() - 1;
+    if (!request.has_client()) mount.set_file_system(prepared->file_systems()[index]);
   }
 
   // On disk before it is mounted: what is mounted is never unknown to the next lisafsd.
@@ -201,7 +240,7 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Make(const CreateSand
   if (processes.broker) state.set_broker_start_time(processes.broker->start_time());
   LISAFS_RETURN_IF_NOT_OK(directory.WriteState(std::move(state)));
   if (cancelled()) return absl::CancelledError("the caller gave up");
-  LISAFS_RETURN_IF_NOT_OK(prepared->Mount());
+  LISAFS_RETURN_IF_NOT_OK(place(*prepared));
 
   SandboxProcesses released = prepared->Release();
   entry->gofer = std::move(released.gofer);
@@ -212,25 +251,25 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Make(const CreateSand
 
 absl::Status Registry::Delete(const std::string& id) {
   std::unique_lock lock(mutex_);
-  auto found = entries_.find(id);
-  if (found == entries_.end()) return NoSuchSandbox(id);
-  std::shared_ptr<Entry> entry = found->second;
+  auto looked_up = FindEntry(id);
+  if (!looked_up.ok()) return looked_up.status();
+  std::shared_ptr<Entry> entry = *std::move(looked_up);
   entry->deleting = true;
-  // The gofer last: then what waits for it learns that the file system is gone, which takes both who hold its device,
-  // and not that a request failed.
-  if (entry->broker) entry->broker->Kill();
-  if (entry->plugin) entry->plugin->Kill();
-  if (entry->gofer) entry->gofer->Kill();
-  if (!changed_.wait_for(lock, kKillPatience, [&] { return entry->gone(); })) {
+  for (const auto& [number, mount] : entry->added) {
+    mount->deleting = true;
+    mount->Kill();
+  }
+  entry->Kill();
+  if (!changed_.wait_for(lock, kKillPatience, [&] { return entry->all_gone(); })) {
     entry->deleting = false;
-    return absl::DeadlineExceededError(absl::StrCat("sandbox ", id, ": ",
+    return absl::DeadlineExceededError(absl::StrCat("sandbox ", id, ": a process does not go although it was killed: ",
                                                     entry->gofer    ? "gofer"
                                                     : entry->plugin ? "plugin"
-                                                                    : "broker",
-                                                    " does not go although it was killed"));
+                                                    : entry->broker ? "broker"
+                                                                    : "an added mount's"));
   }
   // Another call may have been here first.
-  found = entries_.find(id);
+  auto found = entries_.find(id);
   if (found == entries_.end() || found->second != entry) return absl::OkStatus();
   entries_.erase(found);
   spdlog::info("sandbox {}: deleted", id);
@@ -243,45 +282,29 @@ bool Registry::Answers() const {
   return true;
 }
 
-absl::StatusOr<control::v1::Mount> Registry::UpdateMount(const control::v1::UpdateMountRequest& request) {
-  const std::string name = absl::StrCat("sandbox ", request.sandbox_id(), ": mount ", Escape(request.target()));
-  std::lock_guard lock(mutex_);
-  auto found = entries_.find(request.sandbox_id());
-  if (found == entries_.end()) return NoSuchSandbox(request.sandbox_id());
-  Entry& entry = *found->second;
-  auto* mounts = entry.sandbox.mutable_mounts();
-  auto mount = std::find_if(mounts->begin(), mounts->end(),
-                            [&](const control::v1::Mount& mount) { return mount.spec().target() == request.target(); });
-  if (mount == mounts->end()) return absl::NotFoundError(name + ": no such mount");
-  if (!entry.running()) return absl::FailedPreconditionError(name + ": the sandbox has failed");
-  auto policy = UpdatedPolicy(*mount, request);
-  if (!policy.ok()) return Annotate(name, policy.status());
-  auto file = entry.directory.OpenPolicy();
-  if (!file.ok()) return Annotate(name, file.status());
+absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::FindEntry(const std::string& id) const {
+  auto found = entries_.find(id);
+  if (found == entries_.end()) return NoSuchSandbox(id);
+  return found->second;
+}
 
-  // On disk first: what its gofer heeds is never unknown to the next lisafsd, which publishes it again.
-  mount->mutable_policy()->Swap(&*policy);
-  absl::Status status = entry.Save();
-  if (status.ok()) status = PublishPolicy(*file, mount - mounts->begin(), mount->policy());
-  if (!status.ok()) {
-    mount->mutable_policy()->Swap(&*policy);
-    return Annotate(name, status);
-  }
-  spdlog::info("{}: now {{{}}}", name, mount->policy().ShortDebugString());
-  return *mount;
+Registry::View Registry::ViewOf(const std::shared_ptr<Entry>& entry) {
+  View view = {.sandbox = entry->sandbox, .entry = entry, .added = {}};
+  for (const auto& [number, mount] : entry->added) view.added.push_back(ViewOf(mount));
+  return view;
 }
 
 absl::StatusOr<Registry::View> Registry::Find(const std::string& id) const {
   std::lock_guard lock(mutex_);
-  auto found = entries_.find(id);
-  if (found == entries_.end()) return NoSuchSandbox(id);
-  return View{found->second->sandbox, found->second};
+  auto entry = FindEntry(id);
+  if (!entry.ok()) return entry.status();
+  return ViewOf(*entry);
 }
 
 std::vector<Registry::View> Registry::FindAll() const {
   std::lock_guard lock(mutex_);
   std::vector<View> views;
-  for (const auto& [id, entry] : entries_) views.push_back({entry->sandbox, entry});
+  for (const auto& [id, entry] : entries_) views.push_back(ViewOf(entry));
   return views;
 }
 
@@ -289,6 +312,18 @@ std::vector<Registry::View> Registry::FindAll() const {
 Sandbox Registry::Describe(View view) {
   for (int i = 0; view.entry->counters && i < view.sandbox.mounts_size(); ++i) {
     view.entry->counters->ReadHeld(i, *view.sandbox.mutable_mounts(i)).IgnoreError();
+  }
+  for (control::v1::Mount& mount : *view.sandbox.mutable_mounts()) {
+    mount.set_gofer_pid(view.sandbox.gofer_pid());
+    mount.set_plugin_pid(view.sandbox.plugin_pid());
+    mount.set_broker_pid(view.sandbox.broker_pid());
+  }
+  for (View& added : view.added) {
+    Sandbox described = Describe(std::move(added));
+    control::v1::Mount& mount = *view.sandbox.add_mounts();
+    mount.Swap(described.mutable_mounts(0));
+    mount.set_added(true);
+    mount.set_failure(described.failure());
   }
   return std::move(view.sandbox);
 }
@@ -317,6 +352,7 @@ absl::Status Registry::AppendStatistics(const View& view, std::vector<MountStati
     mount.set_data_hidden(!spec.withhold_descriptors() || spec.donate_mount_point());
     LISAFS_RETURN_IF_NOT_OK(view.entry->counters->ReadMessages(i, mount));
   }
+  for (const View& added : view.added) LISAFS_RETURN_IF_NOT_OK(AppendStatistics(added, mounts));
   std::move(mounts.begin(), mounts.end(), std::back_inserter(all));
   return absl::OkStatus();
 }
@@ -337,99 +373,6 @@ absl::StatusOr<std::vector<MountStatistics>> Registry::Statistics(const std::str
     }
   }
   return all;
-}
-
-void Registry::WakeWatcher() { eventfd_write(wake_up_.get(), 1); }
-
-void Registry::Watch() {
-  std::unique_lock lock(mutex_);
-  while (!stopping_) {
-    std::vector<pollfd> watched = {{.fd = wake_up_.get(), .events = POLLIN, .revents = 0}};
-    bool somebody_alone = false;
-    for (const auto& [id, entry] : entries_) {
-      // Only this thread lets go of processes that ended and of their logs, so these stay open while it waits.
-      if (entry->gofer) watched.push_back({.fd = entry->gofer->pidfd(), .events = POLLIN, .revents = 0});
-      if (entry->plugin) watched.push_back({.fd = entry->plugin->pidfd(), .events = POLLIN, .revents = 0});
-      if (entry->broker) watched.push_back({.fd = entry->broker->pidfd(), .events = POLLIN, .revents = 0});
-      for (const ProgramLog& log : entry->logs) watched.push_back({.fd = log.fd(), .events = POLLIN, .revents = 0});
-      somebody_alone |= entry->alone_since.has_value() && entry->running();
-    }
-    lock.unlock();
-    poll(watched.data(), watched.size(), somebody_alone ? 1000 : -1);
-    eventfd_t count;
-    eventfd_read(wake_up_.get(), &count);
-    lock.lock();
-    for (auto entry = entries_.begin(); entry != entries_.end();) {
-      if (!Examine(*entry->second)) {
-        ++entry;
-        continue;
-      }
-      spdlog::info("sandbox {}: ended", entry->first);
-      events_.Add(Event::TYPE_SANDBOX_ENDED, entry->first, "", "ended with its mounts");
-      if (absl::Status removed = entry->second->directory.Remove(); !removed.ok()) spdlog::warn("{}", Text(removed));
-      entry = entries_.erase(entry);
-    }
-    changed_.notify_all();
-  }
-}
-
-bool Registry::Examine(Entry& entry) {
-  if (entry.gofer) {
-    if (auto end = entry.gofer->Wait(milliseconds(0))) {
-      entry.gofer.reset();
-      entry.sandbox.set_gofer_pid(0);
-      NoteEnd(entry, "gofer", *end);
-    }
-  }
-  if (entry.plugin) {
-    if (auto end = entry.plugin->Wait(milliseconds(0))) {
-      entry.plugin.reset();
-      entry.sandbox.set_plugin_pid(0);
-      NoteEnd(entry, "plugin", *end);
-    }
-  }
-  if (entry.broker) {
-    if (auto end = entry.broker->Wait(milliseconds(0))) {
-      entry.broker.reset();
-      entry.sandbox.set_broker_pid(0);
-      if (end->failed() && entry.running() && !entry.deleting) {
-        // The sandbox goes on without.
-        const std::string what = absl::StrCat("broker ", end->ToString(), ": no more files are passed through");
-        spdlog::warn("sandbox {}: {}", entry.sandbox.id(), what);
-        events_.Add(Event::TYPE_PROCESS_DIED, entry.sandbox.id(), "", what);
-      }
-    }
-  }
-  for (ProgramLog& log : entry.logs) log.Collect();
-  if (entry.gone()) {
-    entry.logs.clear();
-    return entry.running() && !entry.deleting;
-  }
-  // The broker sees that they are gone, and goes.
-  if (!entry.gofer && !entry.plugin) return false;
-
-  if (entry.sandbox.has_own_client() || (entry.gofer && entry.plugin)) return false;
-  auto now = steady_clock::now();
-  if (!entry.alone_since) entry.alone_since = now;
-  if (now - *entry.alone_since >= kAlonePatience && entry.running() && !entry.deleting) {
-    Fail(entry, entry.gofer ? "plugin ended before the gofer" : "gofer ended before the plugin");
-  }
-  return false;
-}
-
-void Registry::NoteEnd(Entry& entry, const std::string& program, const ProcessEnd& end) {
-  if (!end.failed() || entry.deleting) return;
-  const std::string what = absl::StrCat(program, " ", end.ToString());
-  events_.Add(Event::TYPE_PROCESS_DIED, entry.sandbox.id(), "", what);
-  if (entry.running()) Fail(entry, what);
-}
-
-void Registry::Fail(Entry& entry, const std::string& failure) {
-  spdlog::warn("sandbox {}: failed: {}", entry.sandbox.id(), failure);
-  entry.sandbox.set_state(Sandbox::STATE_FAILED);
-  entry.sandbox.set_failure(failure);
-  events_.Add(Event::TYPE_SANDBOX_FAILED, entry.sandbox.id(), "", failure);
-  if (absl::Status saved = entry.Save(); !saved.ok()) spdlog::error("sandbox {}: {}", entry.sandbox.id(), Text(saved));
 }
 
 }  // namespace lisafs

@@ -49,6 +49,9 @@ ControlService::ControlService(Registry& registry, Events& events, Gate& gate)
   Serve("GetSandbox", Role::kReader, &ControlService::GetSandbox);
   Serve("DeleteSandbox", Role::kAdmin, &ControlService::DeleteSandbox);
   Serve("ListMounts", Role::kReader, &ControlService::ListMounts);
+  Serve("AddMount", Role::kAdmin, &ControlService::AddMount);
+  Serve("RemoveMount", Role::kAdmin, &ControlService::RemoveMount);
+  Serve("UpdateMount", Role::kAdmin, &ControlService::UpdateMount);
   Serve("GetStatistics", Role::kReader, &ControlService::GetStatistics);
   Serve("WatchStatistics", Role::kReader, &ControlService::WatchStatistics);
   Serve("WatchEvents", Role::kReader, &ControlService::WatchEvents);
@@ -60,6 +63,7 @@ grpc::Status ControlService::CreateSandbox(ServerContext* context, const control
   auto sandbox = registry_.Create(*request, [&] { return context->IsCancelled(); });
   if (!sandbox.ok()) return ToGrpc(sandbox.status());
   *response->mutable_sandbox() = *std::move(sandbox);
+  response->set_container_file(registry_.ContainerFile(request->id()));
   return grpc::Status::OK;
 }
 
@@ -104,6 +108,21 @@ grpc::Status ControlService::ListMounts(ServerContext*, const control::v1::ListM
     }
   }
   return grpc::Status::OK;
+}
+
+grpc::Status ControlService::AddMount(ServerContext* context, const control::v1::AddMountRequest* request,
+                                      control::v1::AddMountResponse* response) {
+  if (absl::Status valid = ValidateAddMount(*request); !valid.ok()) return ToGrpc(valid);
+  auto mount = registry_.AddMount(*request, [&] { return context->IsCancelled(); });
+  if (!mount.ok()) return ToGrpc(mount.status());
+  *response->mutable_mount() = *std::move(mount);
+  return grpc::Status::OK;
+}
+
+grpc::Status ControlService::RemoveMount(ServerContext* context, const control::v1::RemoveMountRequest* request,
+                                         control::v1::RemoveMountResponse*) {
+  if (absl::Status valid = ValidateRemoveMount(*request); !valid.ok()) return ToGrpc(valid);
+  return ToGrpc(registry_.RemoveMount(*request, [&] { return context->IsCancelled() || stopping_; }));
 }
 
 grpc::Status ControlService::UpdateMount(ServerContext*, const control::v1::UpdateMountRequest* request,

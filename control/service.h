@@ -33,6 +33,10 @@ class ControlService final : public GuardedService {
                              control::v1::DeleteSandboxResponse* response);
   grpc::Status ListMounts(grpc::ServerContext* context, const control::v1::ListMountsRequest* request,
                           control::v1::ListMountsResponse* response);
+  grpc::Status AddMount(grpc::ServerContext* context, const control::v1::AddMountRequest* request,
+                        control::v1::AddMountResponse* response);
+  grpc::Status RemoveMount(grpc::ServerContext* context, const control::v1::RemoveMountRequest* request,
+                           control::v1::RemoveMountResponse* response);
   grpc::Status UpdateMount(grpc::ServerContext* context, const control::v1::UpdateMountRequest* request,
                            control::v1::UpdateMountResponse* response);
   grpc::Status GetStatistics(grpc::ServerContext* context, const control::v1::GetStatisticsRequest* request,

@@ -11,6 +11,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "control/validation.h"
 #include "lisafs/counters.h"
@@ -20,7 +22,8 @@
 namespace lisafs {
 namespace {
 
-constexpr uint32_t kStateVersion = 1;
+constexpr uint32_t kStateVersion = 2;
+constexpr char kAddedPrefix[] = "/mount-";
 // No state is nearly as long: 64 mounts with three paths each are below 800 KB.
 constexpr size_t kMaxStateBytes = 8 << 20;
 
@@ -144,10 +147,46 @@ absl::StatusOr<state::v1::SandboxState> SandboxDirectory::ReadState() const {
   return state;
 }
 
+absl::StatusOr<SandboxDirectory::ContainerProcess> SandboxDirectory::ReadContainer() const {
+  std::ifstream file(ContainerFile());
+  if (!file) return absl::FailedPreconditionError("its container is not there yet, or was not made by lisafs-runtime");
+  ContainerProcess process;
+  if (!(file >> process.pid >> process.start_time) || process.pid <= 0) {
+    return absl::DataLossError(ContainerFile() + ": no process");
+  }
+  return process;
+}
+
+SandboxDirectory SandboxDirectory::Added(uint32_t number) const {
+  return SandboxDirectory(absl::StrCat(path_, kAddedPrefix, number));
+}
+
+absl::StatusOr<SandboxDirectory> SandboxDirectory::CreateAdded(uint32_t number) const {
+  SandboxDirectory added = Added(number);
+  if (mkdir(added.path_.c_str(), 0700) != 0) return ErrnoStatus(errno, added.path_);
+  return added;
+}
+
+std::vector<uint32_t> SandboxDirectory::AddedNumbers() const {
+  std::vector<uint32_t> numbers;
+  std::error_code error;
+  const std::string prefix = kAddedPrefix + 1;
+  for (std::filesystem::directory_iterator entries(path_, error), end; !error && entries != end;
+       entries.increment(error)) {
+    const std::string name = entries->path().filename();
+    uint32_t number;
+    if (name.starts_with(prefix) && absl::SimpleAtoi(name.substr(prefix.size()), &number)) numbers.push_back(number);
+  }
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
+}
+
 absl::Status SandboxDirectory::Remove() const {
+  for (uint32_t number : AddedNumbers()) LISAFS_RETURN_IF_NOT_OK(Added(number).Remove());
   // By name, so that a state directory that is something else by mistake loses nothing.
-  for (const char* name : {"sandbox.json", "sandbox.json.new", "counters", "policy", "gofer.log", "gofer.log.fifo",
-                           "plugin.log", "plugin.log.fifo", "broker.log", "broker.log.fifo"}) {
+  for (const char* name :
+       {"sandbox.json", "sandbox.json.new", "counters", "policy", "container", "container.new", "gofer.log",
+        "gofer.log.fifo", "plugin.log", "plugin.log.fifo", "broker.log", "broker.log.fifo"}) {
     if (unlink((path_ + "/" + name).c_str()) != 0 && errno != ENOENT) return ErrnoStatus(errno, path_ + "/" + name);
   }
   if (rmdir(path_.c_str()) != 0) return ErrnoStatus(errno, path_);

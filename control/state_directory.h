@@ -18,6 +18,8 @@ namespace lisafs {
 //   sandbox.json   SandboxState
 //   counters       a CountersPage that the gofer writes
 //   policy         a LivePolicyPage that the gofer and the plugin read
+//   container      the process that the container is
+//   mount-N        the same of a mount that was added to it
 //   gofer.log      what they write to stderr, each with its FIFO (sandbox/program_log.h)
 //   plugin.log
 //   broker.log
@@ -45,7 +47,22 @@ class SandboxDirectory {
   // FAILED_PRECONDITION: it is of another version or of another boot of the machine. DATA_LOSS: it makes no sense.
   absl::StatusOr<state::v1::SandboxState> ReadState() const;
 
-  // With the files above; anything else in it is an error.
+  // Whoever makes the container writes there which process it is (CreateSandboxResponse.container_file).
+  std::string ContainerFile() const { return path_ + "/container"; }
+  struct ContainerProcess {
+    pid_t pid;
+    uint64_t start_time;
+  };
+  // FAILED_PRECONDITION: it has not been written yet.
+  absl::StatusOr<ContainerProcess> ReadContainer() const;
+
+  // What is kept of the mount that was added as number `number`: a directory like this one. Create: new and empty.
+  SandboxDirectory Added(uint32_t number) const;
+  absl::StatusOr<SandboxDirectory> CreateAdded(uint32_t number) const;
+  // The numbers of those that are there, in order.
+  std::vector<uint32_t> AddedNumbers() const;
+
+  // With the files above and added mounts' directories; anything else in it is an error.
   absl::Status Remove() const;
 
  private:

@@ -82,7 +82,7 @@ TEST_F(StateDirectoryTest, AStateComesBackAsItWas) {
   ASSERT_TRUE(sandbox->WriteState(State()).ok());
   auto read = directory->Get("web").ReadState();
   ASSERT_TRUE(read.ok()) << read.status();
-  EXPECT_EQ(read->version(), 1u);
+  EXPECT_EQ(read->version(), 2u);
   EXPECT_FALSE(read->boot_id().empty());
   read->clear_version();
   read->clear_boot_id();
@@ -113,9 +113,9 @@ TEST_F(StateDirectoryTest, DamagedStatesAreRefused) {
     absl::StatusCode code;
   };
   const Damage cases[] = {
-      {"\"version\": 1", "\"version\": 2", absl::StatusCode::kFailedPrecondition},
-      {"\"version\": 1", "\"version\": \"x\"", absl::StatusCode::kDataLoss},
-      {"\"version\": 1", "\"version\": 2, \"later\": []", absl::StatusCode::kFailedPrecondition},
+      {"\"version\": 2", "\"version\": 1", absl::StatusCode::kFailedPrecondition},
+      {"\"version\": 2", "\"version\": \"x\"", absl::StatusCode::kDataLoss},
+      {"\"version\": 2", "\"version\": 3, \"later\": []", absl::StatusCode::kFailedPrecondition},
       {"\"bootId\": \"", "\"bootId\": \"0", absl::StatusCode::kFailedPrecondition},
       {"\"id\": \"web\"", "\"id\": \"../web\"", absl::StatusCode::kDataLoss},
       {"STATE_RUNNING", "STATE_UNSPECIFIED", absl::StatusCode::kDataLoss},

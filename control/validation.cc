@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "control/mount_policy.h"
 #include "lisafs/counters.h"
+#include "sandbox/container_mounts.h"
 
 namespace lisafs {
 namespace {
@@ -60,6 +61,13 @@ absl::Status ValidateUse(const control::v1::MountSpec& mount, bool has_own_clien
   return absl::OkStatus();
 }
 
+absl::Status ValidateTogether(const control::v1::MountSpec& mount) {
+  if (mount.read_only() && mount.create_host_sockets()) {
+    return absl::InvalidArgumentError("read_only and create_host_sockets exclude each other");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ValidateSandboxId(const std::string& id) {
@@ -89,9 +97,7 @@ absl::Status ValidateCreateSandbox(const control::v1::CreateSandboxRequest& requ
     LISAFS_RETURN_IF_NOT_OK(Annotate(name + ": source", ValidatePath(mount.source())));
     LISAFS_RETURN_IF_NOT_OK(Annotate(name, ValidateUse(mount, request.has_client())));
     LISAFS_RETURN_IF_NOT_OK(Annotate(name + ": limits", ValidateLimits(mount.limits())));
-    if (mount.read_only() && mount.create_host_sockets()) {
-      return absl::InvalidArgumentError(name + ": read_only and create_host_sockets exclude each other");
-    }
+    LISAFS_RETURN_IF_NOT_OK(Annotate(name, ValidateTogether(mount)));
     if (!targets.insert(Normalized(mount.target())).second) {
       return absl::InvalidArgumentError(absl::StrCat(name, ": target ", Escape(mount.target()), ": given twice"));
     }
@@ -100,6 +106,30 @@ absl::Status ValidateCreateSandbox(const control::v1::CreateSandboxRequest& requ
           absl::StrCat(name, ": mount_point ", Escape(mount.mount_point()), ": given twice"));
     }
   }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateAddMount(const control::v1::AddMountRequest& request) {
+  LISAFS_RETURN_IF_NOT_OK(ValidateSandboxId(request.sandbox_id()));
+  const control::v1::MountSpec& mount = request.mount();
+  LISAFS_RETURN_IF_NOT_OK(Annotate("target", ValidatePath(mount.target())));
+  LISAFS_RETURN_IF_NOT_OK(Annotate(absl::StrCat("target ", Escape(mount.target())), CheckMountTarget(mount.target())));
+  LISAFS_RETURN_IF_NOT_OK(Annotate("source", ValidatePath(mount.source())));
+  if (!mount.mount_point().empty()) return absl::InvalidArgumentError("mount_point: the target says where");
+  if (mount.donate_mount_point()) {
+    return absl::InvalidArgumentError("donate_mount_point: only for a sandbox with a client of its own");
+  }
+  LISAFS_RETURN_IF_NOT_OK(Annotate("limits", ValidateLimits(mount.limits())));
+  return ValidateTogether(mount);
+}
+
+absl::Status ValidateRemoveMount(const control::v1::RemoveMountRequest& request) {
+  LISAFS_RETURN_IF_NOT_OK(ValidateSandboxId(request.sandbox_id()));
+  LISAFS_RETURN_IF_NOT_OK(Annotate("target", ValidatePath(request.target())));
+  if (!control::v1::RemoveMountRequest::WhenBusy_IsValid(request.when_busy())) {
+    return absl::InvalidArgumentError("when_busy: not known");
+  }
+  if (request.wait_milliseconds() > 600'000) return absl::InvalidArgumentError("wait_milliseconds: more than 600000");
   return absl::OkStatus();
 }
 

@@ -16,6 +16,8 @@ absl::Status ValidateSandboxId(const std::string& id);
 
 absl::Status ValidateCreateSandbox(const control::v1::CreateSandboxRequest& request);
 
+absl::Status ValidateAddMount(const control::v1::AddMountRequest& request);
+absl::Status ValidateRemoveMount(const control::v1::RemoveMountRequest& request);
 absl::Status ValidateUpdateMount(const control::v1::UpdateMountRequest& request);
 
 // 0, which stands for the default, or 100 to 3,600,000.

@@ -19,7 +19,7 @@
 #include "lisafs/handler_table.h"
 #include "lisafs/live_policy.h"
 #include "lisafs/messages.h"
-#include "lisafs/rate_limiter.h"
+#include "lisafs/mount_limiter.h"
 #include "lisafs/server.h"
 #include "lisafs/socket.h"
 #include "lisafs/window_file.h"
@@ -121,7 +121,7 @@ class Connection {
   const Options options_;
   const std::vector<uint16_t> supported_;
   FdBudget budget_;
-  RateLimiter limiter_;
+  MountLimiter limiter_;
   FdTable fds_;
   SocketLane socket_;
 

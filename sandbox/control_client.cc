@@ -4,6 +4,7 @@
 #include <grpcpp/support/channel_arguments.h>
 
 #include <chrono>
+#include <set>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -31,19 +32,19 @@ ControlClient::ControlClient(const std::string& socket) {
       grpc::CreateCustomChannel(absl::StrCat("unix:", socket), grpc::InsecureChannelCredentials(), arguments));
 }
 
-absl::StatusOr<pid_t> ControlClient::CreateSandbox(const control::v1::CreateSandboxRequest& request) {
+absl::StatusOr<control::v1::CreateSandboxResponse> ControlClient::CreateSandbox(const control::v1::CreateSandboxRequest& request) {
   for (auto retry_until = system_clock::now() + kRetryFor;; std::this_thread::sleep_for(kRetryInterval)) {
     grpc::ClientContext context;
     context.set_deadline(system_clock::now() + kDeadline);
     control::v1::CreateSandboxResponse response;
     grpc::Status status = stub_->CreateSandbox(&context, request, &response);
-    if (status.ok()) return response.sandbox().plugin_pid();
+    if (status.ok()) return response;
     if (status.error_code() != grpc::StatusCode::ALREADY_EXISTS || system_clock::now() >= retry_until)
       return FromGrpc(status);
   }
 }
 
-absl::StatusOr<pid_t> ControlClient::FindPlugin(const std::string& id) {
+absl::StatusOr<std::vector<pid_t>> ControlClient::FindPlugins(const std::string& id) {
   grpc::ClientContext context;
   context.set_deadline(system_clock::now() + kDeadline);
   control::v1::GetSandboxRequest request;
@@ -51,7 +52,10 @@ absl::StatusOr<pid_t> ControlClient::FindPlugin(const std::string& id) {
   control::v1::GetSandboxResponse response;
   grpc::Status status = stub_->GetSandbox(&context, request, &response);
   if (!status.ok()) return FromGrpc(status);
-  return response.sandbox().plugin_pid();
+  std::set<pid_t> plugins = {response.sandbox().plugin_pid()};
+  for (const control::v1::Mount& mount : response.sandbox().mounts()) plugins.insert(mount.plugin_pid());
+  plugins.erase(0);
+  return std::vector<pid_t>(plugins.begin(), plugins.end());
 }
 
 absl::Status ControlClient::DeleteSandbox(const std::string& id) {

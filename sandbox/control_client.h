@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -19,12 +20,12 @@ class ControlClient {
  public:
   explicit ControlClient(const std::string& socket);
 
-  // Gives the plugin's process id. An id that is still taken is tried again for a second: a container that has just
+  // An id that is still taken is tried again for a second: a container that has just
   // ended may not be forgotten yet.
-  absl::StatusOr<pid_t> CreateSandbox(const control::v1::CreateSandboxRequest& request);
+  absl::StatusOr<control::v1::CreateSandboxResponse> CreateSandbox(const control::v1::CreateSandboxRequest& request);
 
-  // Gives the plugin's process id, 0 if it is gone.
-  absl::StatusOr<pid_t> FindPlugin(const std::string& id);
+  // The process ids of its plugins, without those that are gone: one, and one for each mount that was added.
+  absl::StatusOr<std::vector<pid_t>> FindPlugins(const std::string& id);
 
   absl::Status DeleteSandbox(const std::string& id);
 

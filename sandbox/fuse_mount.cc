@@ -57,6 +57,12 @@ absl::StatusOr<FuseMount> MakeFuseMount(mode_t root_type, const MountAttributes&
   return fuse;
 }
 
+absl::StatusOr<std::string> FileSystemNumber(const Fd& mount) {
+  struct statx stat;
+  if (statx(mount.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &stat) != 0) return ErrnoStatus(errno, "statx");
+  return absl::StrCat(stat.stx_dev_major, ":", stat.stx_dev_minor);
+}
+
 absl::StatusOr<Fd> OpenMountPoint(const std::string& path, mode_t root_type) {
   Fd mount_point(open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!mount_point) return ErrnoStatus(errno);

@@ -29,6 +29,9 @@ struct FuseMount {
 // FAILED_PRECONDITION: the kernel has no FUSE.
 absl::StatusOr<FuseMount> MakeFuseMount(mode_t root_type, const MountAttributes& attributes);
 
+// The number of a mount's file system, "MAJOR:MINOR", as in mountinfo. Asks its server nothing.
+absl::StatusOr<std::string> FileSystemNumber(const Fd& mount);
+
 // Opens a path in the calling thread's mount namespace to mount on, without following a symbolic link at its end.
 // NOT_FOUND: it does not exist. INVALID_ARGUMENT: it is not of `root_type`.
 absl::StatusOr<Fd> OpenMountPoint(const std::string& path, mode_t root_type);

@@ -7,8 +7,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -21,11 +26,18 @@ absl::Status Enter(int mount_namespace, int root) {
   if (unshare(CLONE_FS) != 0) return ErrnoStatus(errno, "unshare");
   if (setns(mount_namespace, CLONE_NEWNS) != 0) return ErrnoStatus(errno, "setns");
   // setns leads to the namespace's own root, the process may have another.
+  if (root < 0) return absl::OkStatus();
   if (fchdir(root) != 0 || chroot(".") != 0 || chdir("/") != 0) return ErrnoStatus(errno, "chroot");
   return absl::OkStatus();
 }
 
 }  // namespace
+
+absl::StatusOr<MountNamespace> MountNamespace::OfUntrusted(pid_t pid) {
+  auto process = OfProcess(pid);
+  if (process.ok()) process->root_.reset();
+  return process;
+}
 
 absl::StatusOr<MountNamespace> MountNamespace::OfProcess(pid_t pid) {
   std::string process = absl::StrCat("process ", pid);
@@ -53,6 +65,41 @@ absl::Status MountNamespace::Run(absl::FunctionRef<absl::Status()> work) const {
   });
   thread.join();
   return status;
+}
+
+absl::Status MountNamespace::RunUntil(std::chrono::steady_clock::time_point deadline,
+                                      std::function<absl::Status()> work, std::function<void()> undo) const {
+  // Outlives the caller if the work does.
+  struct Shared {
+    Fd mount_namespace, root;
+    std::function<absl::Status()> work;
+    std::function<void()> undo;
+    std::mutex mutex;
+    std::condition_variable done;
+    std::optional<absl::Status> status;  // Guarded by mutex,
+    bool abandoned = false;              // and so is this.
+  };
+  auto shared = std::make_shared<Shared>();
+  shared->mount_namespace.reset(fcntl(namespace_.get(), F_DUPFD_CLOEXEC, 0));
+  if (root_) shared->root.reset(fcntl(root_.get(), F_DUPFD_CLOEXEC, 0));
+  if (!shared->mount_namespace || root_.valid() != shared->root.valid()) return ErrnoStatus(errno, "dup");
+  shared->work = std::move(work);
+  shared->undo = std::move(undo);
+  std::thread([shared] {
+    absl::Status status = Enter(shared->mount_namespace.get(), shared->root.get());
+    if (status.ok()) status = shared->work();
+    std::lock_guard lock(shared->mutex);
+    if (shared->abandoned && status.ok()) shared->undo();
+    // What they hold is let go before anybody learns of the end.
+    shared->work = nullptr;
+    shared->undo = nullptr;
+    shared->status = status;
+    shared->done.notify_all();
+  }).detach();
+  std::unique_lock lock(shared->mutex);
+  if (shared->done.wait_until(lock, deadline, [&] { return shared->status.has_value(); })) return *shared->status;
+  shared->abandoned = true;
+  return absl::DeadlineExceededError("a file system there does not answer");
 }
 
 }  // namespace lisafs

@@ -220,7 +220,7 @@ class StandIn {
     request_.mutable_client()->set_pid(pids.self);
     for (int fd : gofer_.connections) request_.mutable_client()->add_connection_fds(fd);
     request_.mutable_client()->set_lifeline_fd(lent.get());
-    absl::StatusOr<pid_t> created = ControlClient(runtime_.socket).CreateSandbox(request_);
+    auto created = ControlClient(runtime_.socket).CreateSandbox(request_);
     if (!created.ok()) return created.status();
     return lifeline;
   }

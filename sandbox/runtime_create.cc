@@ -71,9 +71,10 @@ absl::Status PrepareContainer(const RuntimeArguments& arguments) {
     replacements.push_back({i, *path});
   }
 
-  absl::StatusOr<pid_t> plugin = ControlClient(arguments.socket).CreateSandbox(request);
-  if (!plugin.ok()) return plugin.status();
-  auto hook = HookCommandLine(SiblingProgram("lisafs-runtime"), *plugin, kMountDirectory);
+  auto created = ControlClient(arguments.socket).CreateSandbox(request);
+  if (!created.ok()) return created.status();
+  auto hook = HookCommandLine(SiblingProgram("lisafs-runtime"), created->sandbox().plugin_pid(), kMountDirectory,
+                              created->container_file());
   if (!hook) return absl::InternalError(absl::StrCat("lisafs-plugin: ", hook.error()));
   return ReplaceFile(container->config_path, config.Rewritten(*root, replacements, *hook));
 }

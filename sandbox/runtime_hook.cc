@@ -3,6 +3,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <charconv>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -44,6 +45,20 @@ tl::expected<void, std::string> MovePlugin(pid_t plugin, const std::string& star
   return {};
 }
 
+// What is in the file is there at once, whole. A sandbox that is gone is no failure either.
+tl::expected<void, std::string> TellProcess(pid_t container, const std::string& path) {
+  if (path.empty()) return {};
+  const std::string temporary = path + ".new";
+  std::ofstream file(temporary, std::ios::trunc);
+  if (!file && errno == ENOENT) return {};
+  file << container << ' ' << StartTime(container) << '\n';
+  file.close();
+  if (!file || rename(temporary.c_str(), path.c_str()) != 0) {
+    return tl::unexpected(path + ": " + Errno::Last().ToString());
+  }
+  return {};
+}
+
 tl::expected<void, std::string> LeaveMountsTo(pid_t container, const std::string& mounts) {
   struct stat own, its;
   if (stat("/proc/self/ns/mnt", &own) != 0 ||
@@ -60,21 +75,23 @@ tl::expected<void, std::string> LeaveMountsTo(pid_t container, const std::string
 }  // namespace
 
 tl::expected<std::vector<std::string>, std::string> HookCommandLine(const std::string& program, pid_t plugin,
-                                                                    const std::string& mounts) {
+                                                                    const std::string& mounts,
+                                                                    const std::string& container_file) {
   std::string start_time = StartTime(plugin);
   if (start_time.empty()) return tl::unexpected("process " + std::to_string(plugin) + " is gone");
-  return std::vector<std::string>{program, kHookCommand, std::to_string(plugin), start_time, mounts};
+  return std::vector<std::string>{program, kHookCommand, std::to_string(plugin), start_time, mounts, container_file};
 }
 
 tl::expected<void, std::string> RunHook(const std::vector<std::string>& arguments, const std::string& state) {
-  pid_t plugin = arguments.size() == 3 ? ParsePid(arguments[0]) : 0;
-  if (plugin == 0) return tl::unexpected<std::string>("arguments are PID, START-TIME and DIRECTORY");
+  pid_t plugin = arguments.size() == 4 ? ParsePid(arguments[0]) : 0;
+  if (plugin == 0) return tl::unexpected<std::string>("arguments are PID, START-TIME, DIRECTORY and FILE");
   nlohmann::json parsed = nlohmann::json::parse(state, nullptr, /*allow_exceptions=*/false);
   if (!parsed.is_object() || !parsed.contains("pid") || !parsed["pid"].is_number_integer() || parsed["pid"] <= 0) {
     return tl::unexpected<std::string>("the container's state on stdin has no pid");
   }
   pid_t container = parsed["pid"].get<pid_t>();
   if (auto moved = MovePlugin(plugin, arguments[1], container); !moved) return moved;
+  if (auto told = TellProcess(container, arguments[3]); !told) return told;
   return LeaveMountsTo(container, arguments[2]);
 }
 

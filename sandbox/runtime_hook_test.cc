@@ -26,25 +26,26 @@ bool IsMounted(const std::string& process, const std::string& path) {
 }
 
 TEST(RuntimeHook, NamesTheProcessBeyondItsNumber) {
-  auto line = HookCommandLine("/bin/lisafs-runtime", getpid(), "/mnt");
+  auto line = HookCommandLine("/bin/lisafs-runtime", getpid(), "/mnt", "/state/container");
   ASSERT_TRUE(line) << line.error();
-  ASSERT_EQ(line->size(), 5u);
+  ASSERT_EQ(line->size(), 6u);
   EXPECT_EQ((*line)[0], "/bin/lisafs-runtime");
   EXPECT_EQ((*line)[1], kHookCommand);
   EXPECT_EQ((*line)[2], std::to_string(getpid()));
   EXPECT_GT(std::stoull((*line)[3]), 0u);
   EXPECT_EQ((*line)[4], "/mnt");
+  EXPECT_EQ((*line)[5], "/state/container");
 }
 
 TEST(RuntimeHook, AProcessThatIsGone) {
   pid_t child = fork();
   if (child == 0) _exit(0);
   ASSERT_EQ(waitpid(child, nullptr, 0), child);
-  EXPECT_FALSE(HookCommandLine("/bin/lisafs-runtime", child, "/mnt"));
+  EXPECT_FALSE(HookCommandLine("/bin/lisafs-runtime", child, "/mnt", ""));
   // Another process with its number is left where it is.
   const std::string state = "{\"pid\": " + std::to_string(getpid()) + "}";
-  EXPECT_TRUE(RunHook({std::to_string(getpid()), "1", "/mnt"}, state));
-  EXPECT_TRUE(RunHook({std::to_string(child), "1", "/mnt"}, state));
+  EXPECT_TRUE(RunHook({std::to_string(getpid()), "1", "/mnt", ""}, state));
+  EXPECT_TRUE(RunHook({std::to_string(child), "1", "/mnt", ""}, state));
 }
 
 TEST(RuntimeHook, LeavesTheMountsToTheContainer) {
@@ -63,7 +64,8 @@ TEST(RuntimeHook, LeavesTheMountsToTheContainer) {
   char ready;
   ASSERT_EQ(read(ends[0], &ready, 1), 1);
 
-  auto line = HookCommandLine("x", getpid(), mounts);
+  const std::string told = std::string(getenv("TEST_TMPDIR")) + "-container";
+  auto line = HookCommandLine("x", getpid(), mounts, told);
   ASSERT_TRUE(line);
   const std::vector<std::string> arguments(line->begin() + 2, line->end());
   auto same = RunHook(arguments, "{\"pid\": " + std::to_string(getpid()) + "}");
@@ -73,7 +75,14 @@ TEST(RuntimeHook, LeavesTheMountsToTheContainer) {
   EXPECT_TRUE(done) << done.error();
   EXPECT_FALSE(IsMounted("self", mounts));
   EXPECT_TRUE(IsMounted(std::to_string(container), mounts));
+  pid_t pid = 0;
+  uint64_t start_time = 0;
+  std::ifstream(told) >> pid >> start_time;
+  EXPECT_EQ(pid, container);
+  EXPECT_GT(start_time, 0u);
+  unlink(told.c_str());
   EXPECT_FALSE(RunHook(arguments, "{\"pid\": " + std::to_string(container) + "}")) << "nothing is mounted there";
+  unlink(told.c_str());
   kill(container, SIGKILL);
   waitpid(container, nullptr, 0);
 }
@@ -83,18 +92,19 @@ TEST(RuntimeHook, RefusesWhatMakesNoSense) {
   for (const std::vector<std::string>& arguments : {std::vector<std::string>{},
                                                     {"1"},
                                                     {"1", "2"},
-                                                    {"1", "2", "/", "4"},
-                                                    {"", "2", "/"},
-                                                    {"-1", "2", "/"},
-                                                    {"0", "2", "/"},
-                                                    {"1x", "2", "/"},
-                                                    {"99999999999", "2", "/"}}) {
+                                                    {"1", "2", "/"},
+                                                    {"1", "2", "/", "", "5"},
+                                                    {"", "2", "/", ""},
+                                                    {"-1", "2", "/", ""},
+                                                    {"0", "2", "/", ""},
+                                                    {"1x", "2", "/", ""},
+                                                    {"99999999999", "2", "/", ""}}) {
     auto done = RunHook(arguments, state);
     ASSERT_FALSE(done);
     EXPECT_THAT(done.error(), HasSubstr("arguments are PID"));
   }
   for (const char* bad : {"", "{", "[]", "{}", "{\"pid\": \"1\"}", "{\"pid\": 0}", "{\"pid\": -1}", "{\"pid\": 1.5}"}) {
-    auto done = RunHook({"1", "2", "/"}, bad);
+    auto done = RunHook({"1", "2", "/", ""}, bad);
     ASSERT_FALSE(done) << bad;
     EXPECT_THAT(done.error(), HasSubstr("has no pid"));
   }

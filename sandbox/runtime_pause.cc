@@ -10,10 +10,12 @@ namespace lisafs {
 
 tl::expected<int, std::string> PauseOrResumeContainer(const std::string& runtime, const RuntimeArguments& arguments) {
   // Without a sandbox, or a lisafsd that knows it, there is nothing to do but what was asked for.
-  absl::StatusOr<pid_t> plugin = ControlClient(arguments.socket).FindPlugin(arguments.id);
-  if (!plugin.ok() || *plugin <= 0) return RunProgram(runtime, arguments.passed);
+  auto plugins = ControlClient(arguments.socket).FindPlugins(arguments.id);
+  if (!plugins.ok() || plugins->empty()) return RunProgram(runtime, arguments.passed);
 
-  if (arguments.command == "pause") LeaveCgroups(*plugin);
+  if (arguments.command == "pause") {
+    for (pid_t plugin : *plugins) LeaveCgroups(plugin);
+  }
   auto status = RunProgram(runtime, arguments.passed);
   bool paused = arguments.command == "pause" && status && *status == kExitSuccess;
   if (paused) return status;
@@ -21,8 +23,10 @@ tl::expected<int, std::string> PauseOrResumeContainer(const std::string& runtime
   std::vector<std::string> argv(arguments.passed.begin(), arguments.passed.begin() + arguments.globals);
   auto state = ReadContainerState(runtime, argv, arguments.id);
   if (!state || state->status != "running") return status;
-  if (auto moved = MoveToCgroupsOf(state->pid, *plugin); !moved) {
-    ReportError(arguments, arguments.command + " " + arguments.id, "moving lisafs-plugin back: " + moved.error());
+  for (pid_t plugin : *plugins) {
+    if (auto moved = MoveToCgroupsOf(state->pid, plugin); !moved) {
+      ReportError(arguments, arguments.command + " " + arguments.id, "moving lisafs-plugin back: " + moved.error());
+    }
   }
   return status;
 }

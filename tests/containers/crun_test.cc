@@ -66,6 +66,16 @@ TEST_F(Crun, CreateStartExecKillDelete) {
   EXPECT_TRUE(Runtime({"start", id}).ok());
   Ran executed = Runtime({"exec", id, "cat", "/etc/group"});
   EXPECT_THAT(executed.out, HasSubstr("root:x:0:\n")) << executed;
+  if (!PlainRuntime()) {
+    MakeDirectory(Path("source"));
+    WriteFile(Path("source/file"), "added");
+    Ran added = Control({"mount", "add", id, Path("source"), "/new/data", "--create"});
+    EXPECT_TRUE(added.ok()) << added;
+    EXPECT_EQ(Runtime({"exec", id, "cat", "/new/data/file"}).out, "added");
+    Ran removed = Control({"mount", "remove", id, "/new/data"});
+    EXPECT_TRUE(removed.ok()) << removed;
+    EXPECT_EQ(Runtime({"exec", id, "ls", "-A", "/new/data"}).out, "");
+  }
   EXPECT_TRUE(Runtime({"kill", id, "KILL"}).ok());
   EXPECT_TRUE(Eventually(std::chrono::seconds(5), [&] {
     return Runtime({"state", id}).out.find("\"stopped\"") != std::string::npos;

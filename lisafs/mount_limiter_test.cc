@@ -1,4 +1,4 @@
-#include "lisafs/rate_limiter.h"
+#include "lisafs/mount_limiter.h"
 
 #include <gtest/gtest.h>
 
@@ -55,12 +55,12 @@ TEST(TokenBucket, AnotherRateBeginsWithAFullBucket) {
   EXPECT_EQ(bucket.Take(1, kStart), kStart + kSecond / 2);
 }
 
-TEST(RateLimiter, AWaitEndsWhenItsReasonDoes) {
+TEST(MountLimiter, AWaitEndsWhenItsReasonDoes) {
   for (bool close : {false, true}) {
     LivePolicy policy;
     Set(policy.operations, 1, 1);
     policy.restrictions = kLimited;
-    RateLimiter limiter(policy);
+    MountLimiter limiter(policy);
     std::atomic<bool> closing = false;
     limiter.Await(0, closing);
     auto start = std::chrono::steady_clock::now();
@@ -80,11 +80,11 @@ TEST(RateLimiter, AWaitEndsWhenItsReasonDoes) {
   }
 }
 
-TEST(RateLimiter, WhatWasMovedIsWaitedForByTheNext) {
+TEST(MountLimiter, WhatWasMovedIsWaitedForByTheNext) {
   LivePolicy policy;
   Set(policy.bytes, 1 << 20, 1 << 10);
   policy.restrictions = kLimited;
-  RateLimiter limiter(policy);
+  MountLimiter limiter(policy);
   std::atomic<bool> closing = false;
   limiter.Charge(100 << 10);
   auto start = std::chrono::steady_clock::now();

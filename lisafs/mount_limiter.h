@@ -1,5 +1,5 @@
-#ifndef LISAFS_LISAFS_RATE_LIMITER_H_
-#define LISAFS_LISAFS_RATE_LIMITER_H_
+#ifndef LISAFS_LISAFS_MOUNT_LIMITER_H_
+#define LISAFS_LISAFS_MOUNT_LIMITER_H_
 
 #include <atomic>
 #include <cstdint>
@@ -28,9 +28,9 @@ class TokenBucket {
 };
 
 // The limits of one mount's connection.
-class RateLimiter {
+class MountLimiter {
  public:
-  explicit RateLimiter(const LivePolicy& policy)
+  explicit MountLimiter(const LivePolicy& policy)
       : policy_(policy), operations_(policy.operations), bytes_(policy.bytes) {}
 
   // Waits for the turn of an operation that moves `bytes` bytes of data. Gives up at once when the mount is not limited
@@ -47,4 +47,4 @@ class RateLimiter {
 
 }  // namespace lisafs
 
-#endif  // LISAFS_LISAFS_RATE_LIMITER_H_
+#endif  // LISAFS_LISAFS_MOUNT_LIMITER_H_

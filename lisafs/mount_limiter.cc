@@ -1,4 +1,4 @@
-#include "lisafs/rate_limiter.h"
+#include "lisafs/mount_limiter.h"
 
 #include <algorithm>
 #include <chrono>
@@ -45,7 +45,7 @@ uint64_t TokenBucket::Take(uint64_t tokens, uint64_t now) {
   return std::max(now, lacking + std::min(takes, room) - room);
 }
 
-void RateLimiter::Await(uint64_t bytes, const std::atomic<bool>& closing) {
+void MountLimiter::Await(uint64_t bytes, const std::atomic<bool>& closing) {
   const Rates rates = Current(policy_);
   uint64_t now = MonotonicNanoseconds();
   const uint64_t turn = std::max(operations_.Take(1, now), bytes_.Take(bytes, now));
@@ -56,6 +56,6 @@ void RateLimiter::Await(uint64_t bytes, const std::atomic<bool>& closing) {
   }
 }
 
-void RateLimiter::Charge(uint64_t bytes) { bytes_.Take(bytes, MonotonicNanoseconds()); }
+void MountLimiter::Charge(uint64_t bytes) { bytes_.Take(bytes, MonotonicNanoseconds()); }
 
 }  // namespace lisafs
