@@ -3,7 +3,7 @@
 #
 # usage: test.sh [--long] [--asan] [TARGET...]
 #   --long    lets soak tests take their full time
-#   --asan    runs the tests that need nothing but themselves, with the address and undefined behaviour sanitizers
+#   --asan    runs the tests with the address and undefined behaviour sanitizers, but for those of programs that confine themselves
 #   TARGET    Bazel targets to build and test instead of //...
 #
 # Exits 0 if everything was built, at least one test ran, and none failed.
@@ -14,7 +14,7 @@ build_options=() test_options=(--nocache_test_results) targets=()
 for argument; do
   case $argument in
     --long) test_options+=(--test_env=LISAFS_TEST_LONG=1 --test_timeout=7200) ;;
-    --asan) build_options+=(--config=asan) test_options+=(--test_tag_filters=-local --build_tests_only) ;;
+    --asan) build_options+=(--config=asan) test_options+=(--test_tag_filters=-noasan --build_tests_only) ;;
     -*) usage ;;
     *) targets+=("$argument") ;;
   esac

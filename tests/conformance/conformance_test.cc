@@ -25,6 +25,12 @@ using tests::DataFile;
 using tests::Process;
 using tests::TempDir;
 
+#ifdef __SANITIZE_ADDRESS__
+constexpr char kGofer[] = "tests/conformance/unconfined_gofer";
+#else
+constexpr char kGofer[] = "gofer/lisafs-gofer";
+#endif
+
 struct Kind {
   const char* name;
   const char* vintage;  // Of gVisor's server; null for lisafs-gofer.
@@ -102,7 +108,7 @@ class ConformanceTest : public testing::TestWithParam<Parameter> {
     const Serving& serving = kind.serving;
     std::string fd = std::to_string(socket);
     if (kind.vintage == nullptr) {
-      return {DataFile("gofer/lisafs-gofer"), "--serve",
+      return {DataFile(kGofer), "--serve",
               fd + "=" + directory + (serving.read_only ? ":ro" : "") +
                   (serving.sockets ? ":uds-open:uds-create" : "") + (serving.fifos ? ":fifo" : "")};
     }

@@ -53,6 +53,9 @@ class Host : public testing::Test {
 
   // What every lisafs-runtime is given from now on, behind its own flags: another low-level runtime, its global flags.
   void SetRuntimeFlags(std::vector<std::string> flags) { runtime_flags_ = std::move(flags); }
+  void AddRuntimeFlags(const std::vector<std::string>& flags) {
+    runtime_flags_.insert(runtime_flags_.end(), flags.begin(), flags.end());
+  }
   // lisafs-runtime with its own flags before `arguments`.
   Ran Runtime(const std::vector<std::string>& arguments, const RunOptions& options = {}) const;
   std::vector<std::string> RuntimeCommand(const std::vector<std::string>& arguments) const;

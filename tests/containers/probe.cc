@@ -7,6 +7,7 @@
 //   probe open DIRECTORY N      makes and keeps open N files there, or as many as it can, and prints why it stopped;
 //   then
 //                               closes and removes them
+//   probe connect FILE          prints what whoever listens on the unix socket says
 //   probe lock FILE             locks FILE and keeps it so, or prints that it is taken
 //   probe eat MEGABYTES         uses that much memory
 //   probe attack PID            prints what of another process it can read, trace or take, one a line
@@ -23,8 +24,10 @@
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -123,7 +126,8 @@ int AttackProcess(pid_t pid) {
     PrintIf(entries > 2, name);
     if (directory != nullptr) closedir(directory);
   }
-  for (const char* name : {"exe", "cwd", "fd/0", "fd/3", "ns/mnt"}) PrintIf(readlink((proc + name).c_str(), &byte, 1) > 0, name);
+  for (const char* name : {"exe", "cwd", "fd/0", "fd/3", "ns/mnt"})
+    PrintIf(readlink((proc + name).c_str(), &byte, 1) > 0, name);
   PrintIf(open((proc + "mem").c_str(), O_RDWR | O_CLOEXEC) >= 0, "mem, to write");
   PrintIf(ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) == 0, "ptrace");
   iovec here = {&byte, 1}, there = {reinterpret_cast<void*>(0x400000), 1};
@@ -132,7 +136,19 @@ int AttackProcess(pid_t pid) {
   PrintIf(pidfd >= 0 && syscall(SYS_pidfd_getfd, pidfd, 0, 0) >= 0, "pidfd_getfd");
   PrintIf(pidfd >= 0 && setns(pidfd, CLONE_NEWNS) == 0, "setns");
   return 0;
-}
+  // Prints what whoever listens on a unix socket says.
+  int Connect(const char* path) {
+    sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+      printf("%s\n", strerror(errno));
+      return 1;
+    }
+    char buffer[100];
+    ssize_t n = read(fd, buffer, sizeof buffer);
+    return n > 0 && fwrite(buffer, 1, static_cast<size_t>(n), stdout) > 0 ? 0 : 1;
+  }
 
 }  // namespace
 
@@ -144,6 +160,7 @@ int main(int argc, char** argv) {
   }
   if (strcmp(what, "eat") == 0 && argc == 3) return Eat(strtoul(argv[2], nullptr, 10));
   if (strcmp(what, "attack") == 0 && argc == 3) return AttackProcess(atoi(argv[2]));
+  if (strcmp(what, "connect") == 0 && argc == 3) return Connect(argv[2]);
   if (strcmp(what, "lock") == 0 && argc == 3) return Lock(argv[2]);
   if (argc != 4) return 2;
   if (strcmp(what, "open") == 0) return KeepOpen(argv[2], atoi(argv[3]));

@@ -17,6 +17,7 @@
 #include "tests/differential/random_calls.h"
 #include "tests/differential/say.h"
 #include "tests/differential/scenario.h"
+#include "tests/differential/torture.h"
 
 namespace lisafs::differential {
 namespace {
@@ -26,6 +27,8 @@ int Usage() {
           "usage: actor scenarios GROUP DIRECTORY [NAME]   a group's scenarios, each in a new directory below\n"
           "       actor random SEED COUNT DIRECTORY [STEP…]   COUNT random calls, or those of these numbers\n"
           "       actor many COUNT DIRECTORY   makes so many files\n"
+          "       actor torture SECONDS SEED DIRECTORY   many processes at once, each of which checks what it finds\n"
+          "       actor left-whole DIRECTORY   checks what a torture has left\n"
           "       actor ids   says as whom it runs\n"
           "       actor write HOW FILE   writes a byte and has it brought to the disk: fsync, fdatasync, msync, "
           "O_SYNC, O_DSYNC\n"
@@ -36,7 +39,7 @@ int Usage() {
 int RunScenarios(const std::string& group_name, const std::string& directory, const std::string& only) {
   for (const Group& group :
        {OpenScenarios(), NameScenarios(), AttributeScenarios(), AclScenarios(), DataScenarios(), MappingScenarios(),
-        LockScenarios(), ProgramScenarios(), DirectoryScenarios(), LimitScenarios()}) {
+        LockScenarios(), ProgramScenarios(), DirectoryScenarios(), LimitScenarios(), ListedScenarios()}) {
     if (group.name != group_name) continue;
     for (const Scenario& scenario : group.scenarios) {
       if (!only.empty() && scenario.name != only) continue;
@@ -91,6 +94,10 @@ int Main(int argc, char** argv) {
   if (what == "scenarios" && (argc == 4 || argc == 5)) return RunScenarios(argv[2], argv[3], argc == 5 ? argv[4] : "");
   if (what == "random" && argc >= 5) return RunRandom(argc, argv);
   if (what == "many" && argc == 4) return MakeMany(atoi(argv[2]), argv[3]);
+  if (what == "torture" && argc == 5 && chdir(argv[4]) == 0) {
+    return Torture(atoi(argv[2]), static_cast<unsigned>(atoi(argv[3]))) ? 0 : 1;
+  }
+  if (what == "left-whole" && argc == 3 && chdir(argv[2]) == 0) return LeftWhole() ? 0 : 1;
   if (what == "ids") return SayIds();
   if (what == "write" && argc == 4) return WriteToDisk(argv[2], argv[3]);
   if (what == "wait" && argc == 2) return getchar() == EOF ? 0 : 1;

@@ -227,6 +227,15 @@ TEST_F(Differential, RandomCallsInParallel) {
   }
 }
 
+// docs/differences.md says what is true.
+TEST_F(Differential, Listed) {
+  MakeDirectory(bundle_->rootfs() + "/work", 0777);
+  Container container(*this, *bundle_, Id("listed"));
+  Ran ran = container.ExecCommand({"/bin/actor", "scenarios", "listed", "/work"});
+  ASSERT_TRUE(ran.ok()) << ran;
+  EXPECT_EQ(ran.out, R"()");
+}
+
 // How many of a file's pages in the host's cache are not on the disk; -1 if the kernel does not say.
 int64_t NotOnDisk(const std::string& path) {
   constexpr long kCacheStat = 451;  // cachestat(2), which Debian 12's headers do not have.

@@ -32,6 +32,8 @@ Group DirectoryScenarios();
 // In a file system that is small (8 MiB) and has few files (200), and where the user 1000 has a quota of 1 MiB if the
 // kernel knows quotas there.
 Group LimitScenarios();
+// Those of docs/differences.md.
+Group ListedScenarios();
 
 // What ProgramScenarios() start this program for: says with which ids and capabilities it runs. Gives its exit status.
 int SayIds();

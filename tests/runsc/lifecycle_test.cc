@@ -1,13 +1,20 @@
 // A container's life under runsc on lisafs-gofer: what an operator sees of it, and its ends.
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <thread>
 
+#include "base/fd.h"
 #include "tests/runsc/runsc_host.h"
 
 namespace lisafs::tests {
@@ -147,6 +154,41 @@ TEST_P(Lifecycle, Pod) {
   EXPECT_TRUE(second.Delete().ok());
   EXPECT_TRUE(Sandbox(first.id()).is_object());
   EXPECT_TRUE(first.Delete().ok());
+}
+
+// A socket and a FIFO in the directory that the container has, and programs of the host at their other ends: reached
+// only with runsc's flags for that.
+TEST_P(Lifecycle, HostSocketsAndFifos) {
+  Bundle bundle = IdleBundle("bundle");
+  std::filesystem::copy_file(DataFile("tests/containers/probe"), bundle.rootfs() + "/bin/probe");
+  ASSERT_EQ(mkfifo(Path("data/fifo").c_str(), 0666), 0);
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  Path("data/socket").copy(address.sun_path, sizeof address.sun_path - 1);
+  Fd listening(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(bind(listening.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(listen(listening.get(), 1), 0);
+  // Open for both, so that neither end waits for the other to be opened.
+  Fd fifo(open(Path("data/fifo").c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_EQ(write(fifo.get(), "through a FIFO\n", 15), 15);
+  std::thread host([&] {
+    Fd connection(accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (connection) EXPECT_EQ(write(connection.get(), "through a socket\n", 17), 17);
+  });
+
+  {
+    Container without(*this, bundle, Id("without"));
+    EXPECT_FALSE(without.Exec("probe connect /data/socket").ok());
+    EXPECT_FALSE(without.Exec("timeout 5 head -n 1 /data/fifo").ok());
+  }
+  AddRuntimeFlags({"--host-uds=open", "--host-fifo=open"});
+  {
+    Container with(*this, bundle, Id("with"));
+    EXPECT_EQ(with.Exec("probe connect /data/socket").out, "through a socket\n");
+    EXPECT_EQ(with.Exec("timeout 5 head -n 1 /data/fifo").out, "through a FIFO\n");
+    EXPECT_GE(Calls(with.id(), "/data", "Connect") + Calls(with.id(), "/data", "ConnectWithCreds"), 1u);
+  }
+  shutdown(listening.get(), SHUT_RDWR);
+  host.join();
 }
 
 TEST_P(Lifecycle, SaysWhyNot) {
