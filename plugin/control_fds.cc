@@ -160,6 +160,10 @@ void InodeTable::Settle(Locked& lock, Node& node) {
   auto& to = evictable ? evictable_ : held_;
   to.splice(to.begin(), from, node.fd_place_);
   node.evictable_ = evictable;
+  KeepBudget(lock);
+}
+
+void InodeTable::KeepBudget(Locked& lock) {
   while (evictable_.size() + held_.size() > budget_ && !evictable_.empty()) GiveUpFd(lock, *evictable_.back());
 }
 

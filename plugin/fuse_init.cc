@@ -17,8 +17,8 @@ constexpr uint32_t kPageSize = 4096;
 // opens that never reach the plugin (open is where a host descriptor comes from).
 constexpr uint64_t kWanted = FUSE_ASYNC_READ | FUSE_ASYNC_DIO | FUSE_BIG_WRITES | FUSE_PARALLEL_DIROPS |
                              FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ATOMIC_O_TRUNC | FUSE_MAX_PAGES |
-                             FUSE_HANDLE_KILLPRIV_V2 | FUSE_POSIX_ACL | FUSE_DONT_MASK | FUSE_CACHE_SYMLINKS | FUSE_AUTO_INVAL_DATA |
-                             FUSE_INIT_EXT;
+                             FUSE_HANDLE_KILLPRIV_V2 | FUSE_POSIX_ACL | FUSE_DONT_MASK | FUSE_CACHE_SYMLINKS |
+                             FUSE_AUTO_INVAL_DATA | FUSE_INIT_EXT;
 
 }  // namespace
 

@@ -17,8 +17,8 @@ TEST(FuseInit, TakesOfTheOfferWhatItWants) {
   EXPECT_EQ(answer->max_write, 1u << 20);
   EXPECT_EQ(answer->max_pages, 256u);
   EXPECT_EQ(answer->time_gran, 1u);
-  for (uint32_t wanted :
-       {FUSE_ATOMIC_O_TRUNC, FUSE_DO_READDIRPLUS, FUSE_HANDLE_KILLPRIV_V2, FUSE_POSIX_ACL, FUSE_DONT_MASK, FUSE_AUTO_INVAL_DATA}) {
+  for (uint32_t wanted : {FUSE_ATOMIC_O_TRUNC, FUSE_DO_READDIRPLUS, FUSE_HANDLE_KILLPRIV_V2, FUSE_POSIX_ACL,
+                          FUSE_DONT_MASK, FUSE_AUTO_INVAL_DATA}) {
     EXPECT_TRUE(answer->flags & wanted) << wanted;
   }
   for (uint32_t unwanted : {FUSE_WRITEBACK_CACHE, FUSE_POSIX_LOCKS, FUSE_FLOCK_LOCKS, FUSE_NO_OPEN_SUPPORT,

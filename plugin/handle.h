@@ -18,14 +18,16 @@ namespace lisafs {
 // What a file that the container opened stands for: an open FD, and the host's own descriptor if the server donated it
 // and the kernel does not pass the file through.
 struct Handle {
-  Handle(Client& client, NodeRef node, Fdid fd, Fd host, bool read_write = false)
-      : client(client), node(std::move(node)), fd(fd), read_write(read_write), host(std::move(host)) {}
+  Handle(Client& client, Pinned node, Fdid fd, Fd host, bool read_write = false)
+      : client(client), pinned(std::move(node)), fd(fd), read_write(read_write), host(std::move(host)) {}
   ~Handle() { client.CloseLater(fd); }
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
 
   Client& client;
-  const NodeRef node;
+  // The server keeps an open file's control FD in any case, so nothing would be saved by giving it up.
+  const Pinned pinned;
+  const NodeRef& node = pinned.ref();
   const Fdid fd;
   const bool read_write;                    // Opened for both, as a mapping for writing needs it.
   Fd host;                                  // Does not change once the kernel knows of the handle.

@@ -4,6 +4,12 @@
 #include <functional>
 
 namespace lisafs {
+namespace {
+
+// Enough for the paths that are walked at the same time.
+constexpr size_t kLeastBudget = 64;
+
+}  // namespace
 
 Identity Identity::Of(const Statx& stat) {
   // An overlay gives a file another time of birth when it copies it up to be changed. It is known by a device that has
@@ -72,8 +78,6 @@ NodeRef InodeTable::FindChild(const Node& parent, std::string_view name) {
   Node* child = Named(parent, name);
   return child == nullptr ? NodeRef() : NodeRef(this, child);
 }
-
-NodeRef InodeTable::Share(Node& node) { return NodeRef(this, &node); }
 
 Identity InodeTable::ParentIdentity(const Node& node) {
   Locked lock(*this);
@@ -181,6 +185,16 @@ void InodeTable::Exchanged(Node& parent, std::string_view name, Node& other_pare
     other->wrong_position_ = other_wrong;
     Settle(lock, *other);
   }
+}
+
+bool InodeTable::ReduceBudget() {
+  Locked lock(*this);
+  if (evictable_.empty()) return false;
+  budget_ = std::min(budget_, std::max(kLeastBudget, (evictable_.size() + held_.size()) / 2));
+  const size_t before = evictable_.size();
+  KeepBudget(lock);
+  lock.Flush();
+  return evictable_.size() < before;
 }
 
 size_t InodeTable::node_count() {

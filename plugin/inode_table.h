@@ -31,7 +31,7 @@ namespace lisafs {
 // `moves_`, comes before it: walks hold it shared, a rename alone, so that no walk meets a name half-way.
 class InodeTable {
  public:
-  // A mount's share of the control FDs that its gofer may hold.
+  // A mount's share of the control FDs that its gofer may hold, until the gofer says that it is too much.
   static constexpr size_t kControlFdBudget = 2048;
 
   // `client` must outlive the table. Its root becomes node 1.
@@ -44,8 +44,6 @@ class InodeTable {
   Result<NodeRef> Find(uint64_t id);
   // The node that `name` in `parent` was last seen to be, if any.
   NodeRef FindChild(const Node& parent, std::string_view name);
-  // Another reference.
-  NodeRef Share(Node& node);
   // The host's number of the directory that `node` was last found in; its own for the root.
   Identity ParentIdentity(const Node& node);
 
@@ -78,6 +76,10 @@ class InodeTable {
   void Unlinked(const Node& parent, std::string_view name);
   void Renamed(const Node& old_parent, std::string_view old_name, Node& new_parent, std::string_view new_name);
   void Exchanged(Node& parent, std::string_view name, Node& other_parent, std::string_view other_name);
+
+  // The server has no descriptors left: keeps to half of the control FDs that there are from now on, and gives the rest
+  // back before this returns. False if there is nothing to give.
+  bool ReduceBudget();
 
   size_t node_count();
   size_t control_fd_count();
@@ -112,7 +114,7 @@ class InodeTable {
     explicit Locked(InodeTable& table) : table_(table), lock_(table.mutex_) {}
     ~Locked();
     void Close(Fdid fd) { closing_.push_back(fd); }
-    // Have the server close at once: the file's space is waited for.
+    // Have the server close at once: a file's space, or descriptors, are waited for.
     void Flush() { flush_ = true; }
 
    private:
@@ -141,6 +143,7 @@ class InodeTable {
   void Adopt(Locked& lock, Node& node, Fdid fd);
   void GiveUpFd(Locked& lock, Node& node);
   void Settle(Locked& lock, Node& node);
+  void KeepBudget(Locked& lock);
   Node* Named(const Node& parent, std::string_view name);
   void SetName(Locked& lock, Node& parent, std::string_view name, Node& node);
   void EraseName(Locked& lock, NameMap::iterator name);
@@ -153,7 +156,6 @@ class InodeTable {
   void DropStaleName(Node& node, std::string_view name);
 
   Client& client_;
-  const size_t budget_;
   std::shared_mutex moves_;
   std::mutex mutex_;
   Node* root_;
@@ -163,6 +165,7 @@ class InodeTable {
   // Every node with a control FD is in one of these. The most recently used are in front.
   std::list<Node*> evictable_;
   std::list<Node*> held_;
+  size_t budget_;  // Guarded by mutex_ too.
 };
 
 }  // namespace lisafs

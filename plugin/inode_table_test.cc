@@ -130,6 +130,23 @@ TEST_F(InodeTableTest, WhatIsPinnedIsNotGivenUp) {
   EXPECT_TRUE(client.control_fds.contains(pinned_a->fd()));
 }
 
+TEST_F(InodeTableTest, TheBudgetGivesWay) {
+  std::vector<uint64_t> files;
+  for (int i = 0; i < 99; ++i) {
+    std::string name = "f" + std::to_string(i);
+    client.Add(name, S_IFREG | 0644);
+    files.push_back(Intern(kRoot, "", name));
+    EXPECT_NE(Pinned(files.back()), nullptr);
+  }
+  EXPECT_EQ(client.control_fds.size(), 100u);
+  EXPECT_TRUE(Table().ReduceBudget());
+  EXPECT_EQ(client.control_fds.size(), 64u);
+  EXPECT_EQ(client.flushes, 1);
+  for (uint64_t file : files) EXPECT_NE(Pinned(file), nullptr);
+  EXPECT_EQ(client.control_fds.size(), 64u);
+  EXPECT_FALSE(Table().ReduceBudget());
+}
+
 TEST_F(InodeTableTest, AStrangerUnderTheNameIsNotTheFile) {
   client.Add("a", S_IFREG | 0644);
   uint64_t a = Intern(kRoot, "", "a");

@@ -126,6 +126,12 @@ int Operations::Serve(std::span<const std::byte> request, Reply& reply) {
   if (entry.effect != Dispatch::kGivesBack && !client_.connected()) return EIO;
   Call call{*header, arguments};
   Status served = entry.serve(*this, call, reply);
+  // The server has no descriptors left. Those that are only kept for later give way, and nothing has been done yet.
+  while (!served && served.error() == Errno(EMFILE) && nodes_.ReduceBudget()) {
+    TakeBack(reply);
+    Call again{*header, arguments};
+    served = entry.serve(*this, again, reply);
+  }
   if (served) return 0;
   TakeBack(reply);
   return Dispatch::Shown(served.error());

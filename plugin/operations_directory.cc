@@ -50,7 +50,8 @@ Status Operations::OpenDir(Call& call, const fuse_open_in&, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(call.header.nodeid));
   LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(node, O_RDONLY));
   handle->listing.emplace(client_, handle->fd);
-  // The kernel also drops a listing that it has cached when it makes a change itself, or learns of another time of change.
+  // The kernel also drops a listing that it has cached when it makes a change itself, or learns of another time of
+  // change.
   const bool keep_cache = IsUnchanged(*handle);
   auto& open = reply.Append<fuse_open_out>();
   AddHandle(std::move(handle), keep_cache, open, reply);

@@ -51,7 +51,7 @@ Result<bool> Operations::TryCreate(const Pinned& directory, std::string_view nam
                                        &donated);
   if (created) {
     AddEntry(directory, name, created->child, entry, reply);
-    LISAFS_ASSIGN_OR_RETURN(NodeRef node, nodes_.Find(entry.nodeid));
+    LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(entry.nodeid));
     AddHandle(std::make_shared<Handle>(client_, std::move(node), created->open_fd, donated.Take(0),
                                        (in.flags & O_ACCMODE) == O_RDWR),
               true, open, reply);
@@ -86,7 +86,7 @@ Status Operations::TmpFile(Call& call, const fuse_create_in& in, Reply& reply) {
   auto& entry = reply.Append<fuse_entry_out>();
   FillEntry(nodes_.InternUnnamed(made.child.stat, made.child.control_fd), made.child.stat, entry, reply);
   auto& open = reply.Append<fuse_open_out>();
-  LISAFS_ASSIGN_OR_RETURN(NodeRef node, nodes_.Find(entry.nodeid));
+  LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(entry.nodeid));
   AddHandle(std::make_shared<Handle>(client_, std::move(node), made.open_fd, donated.Take(0),
                                      (in.flags & O_ACCMODE) == O_RDWR),
             true, open, reply);
@@ -108,10 +108,11 @@ Status Operations::Flush(Call&, const fuse_flush_in& in, Reply&) {
 Result<std::shared_ptr<Handle>> Operations::OpenNode(const Pinned& node, uint32_t flags) {
   // Linux's fourth access mode: only the kernel has to do with a file that can be neither read nor written.
   if ((flags & O_ACCMODE) == O_ACCMODE) flags &= ~O_ACCMODE;
+  LISAFS_ASSIGN_OR_RETURN(Pinned pinned, nodes_.Pin(node.ref()));
   Donations donated;
   LISAFS_ASSIGN_OR_RETURN(OpenAtResp opened,
                           client_.Call<Mid::kOpenAt>({.fd = node.fd(), .flags = flags & kHostFlags}, &donated));
-  return std::make_shared<Handle>(client_, nodes_.Share(node.node()), opened.open_fd, donated.Take(0),
+  return std::make_shared<Handle>(client_, std::move(pinned), opened.open_fd, donated.Take(0),
                                   (flags & O_ACCMODE) == O_RDWR);
 }
 
