@@ -96,6 +96,7 @@ std::string MountsReport(const control::v1::ListMountsResponse& response) {
   std::string out;
   for (int i = 0; i < response.entries_size();) {
     const std::string& sandbox = response.entries(i).sandbox_id();
+    std::string failures;
     Table table({{"TARGET"},
                  {"OPTIONS"},
                  {"FILES", Table::Align::kRight},
@@ -106,9 +107,12 @@ std::string MountsReport(const control::v1::ListMountsResponse& response) {
       const control::v1::Mount& mount = response.entries(i).mount();
       table.AddRow({mount.spec().target(), Options(mount), FormatCount(mount.control_fds()),
                     FormatCount(mount.open_fds()), FormatCount(mount.channels()), mount.spec().source()});
+      if (!mount.failure().empty()) {
+        failures += Escape(mount.spec().target()) + " failed: " + Escape(mount.failure()) + "\n";
+      }
     }
     StartGroup(out, "sandbox " + Escape(sandbox));
-    out += table.ToString();
+    out += table.ToString() + failures;
   }
   return out;
 }

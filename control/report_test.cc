@@ -46,14 +46,19 @@ TEST(Report, Mounts) {
   response.mutable_entries(1)->mutable_mount()->mutable_spec()->set_nosuid(true);
   response.mutable_entries(1)->mutable_mount()->mutable_spec()->set_open_host_sockets(true);
   response.mutable_entries(1)->mutable_mount()->mutable_spec()->set_open_host_fifos(true);
+  response.mutable_entries(1)->mutable_mount()->mutable_policy()->set_revoked(true);
+  response.mutable_entries(1)->mutable_mount()->mutable_policy()->mutable_limits()->set_operations_per_second(9);
+  response.mutable_entries(1)->mutable_mount()->mutable_policy()->mutable_limits()->set_operations_burst(3);
+  response.mutable_entries(1)->mutable_mount()->set_failure("plugin killed by signal 9");
   EXPECT_EQ(MountsReport(response),
             "sandbox db\n"
             "TARGET     OPTIONS  FILES  OPEN  CHANNELS  SOURCE\n"
             "/da\\x09ta  rw       1,200     0         0  /srv\n"
             "\n"
             "sandbox web\n"
-            "TARGET     OPTIONS                  FILES  OPEN  CHANNELS  SOURCE\n"
-            "/da\\x09ta  ro,nosuid,uds-open,fifo  1,200     0         0  /srv\n");
+            "TARGET     OPTIONS                                  FILES  OPEN  CHANNELS  SOURCE\n"
+            "/da\\x09ta  ro,nosuid,uds-open,fifo,ops=9/3,revoked  1,200     0         0  /srv\n"
+            "/da\\x09ta failed: plugin killed by signal 9\n");
 }
 
 TEST(Report, StatisticsFitATerminal) {

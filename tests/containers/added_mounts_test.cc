@@ -166,6 +166,25 @@ TEST_F(AddedMounts, WhatAMountAllowsChangesAtOnce) {
   EXPECT_EQ(bad.status, 2);
 }
 
+TEST_F(AddedMounts, BytesAreLimitedOnOneMountAlone) {
+  WriteFile(Path("source/big"), std::string(512 << 10, 'x'));
+  auto container = Start([&](Bundle& bundle) { bundle.AddBind(Path("source"), "/free"); });
+  const std::string& id = container->id();
+  ExpectOk(Mount({"add", id, Path("source"), "/limited", "--create", "-o", "bytes=256K/64K"}));
+  auto time = [&](const std::string& path) {
+    auto start = steady_clock::now();
+    EXPECT_EQ(container->Exec("wc -c < " + path).out, "524288\n");
+    return steady_clock::now() - start;
+  };
+  auto limited = milliseconds(0);
+  std::thread slow([&] { limited = std::chrono::duration_cast<milliseconds>(time("/limited/big")); });
+  auto free = time("/free/big");
+  slow.join();
+  EXPECT_GE(limited, milliseconds(1500));
+  EXPECT_LT(free, limited);
+  ExpectOk(Mount({"remove", id, "/limited"}));
+}
+
 // What was opened before.
 TEST_F(AddedMounts, OpenFilesFeelAChange) {
   auto container = Start([&](Bundle& bundle) { bundle.AddBind(Path("source"), "/data"); });
