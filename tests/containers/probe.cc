@@ -136,19 +136,21 @@ int AttackProcess(pid_t pid) {
   PrintIf(pidfd >= 0 && syscall(SYS_pidfd_getfd, pidfd, 0, 0) >= 0, "pidfd_getfd");
   PrintIf(pidfd >= 0 && setns(pidfd, CLONE_NEWNS) == 0, "setns");
   return 0;
-  // Prints what whoever listens on a unix socket says.
-  int Connect(const char* path) {
-    sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
-    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-      printf("%s\n", strerror(errno));
-      return 1;
-    }
-    char buffer[100];
-    ssize_t n = read(fd, buffer, sizeof buffer);
-    return n > 0 && fwrite(buffer, 1, static_cast<size_t>(n), stdout) > 0 ? 0 : 1;
+}
+
+// Prints what whoever listens on a unix socket says.
+int Connect(const char* path) {
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    printf("%s\n", strerror(errno));
+    return 1;
   }
+  char buffer[100];
+  ssize_t n = read(fd, buffer, sizeof buffer);
+  return n > 0 && fwrite(buffer, 1, static_cast<size_t>(n), stdout) > 0 ? 0 : 1;
+}
 
 }  // namespace
 
