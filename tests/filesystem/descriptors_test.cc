@@ -103,8 +103,8 @@ TEST_F(Descriptors, AMillionFilesAreWalkedStatedAndRead) {
   printf("bytes for each of %.0f files: plugin %.0f, gofer %.0f\n", files, plugin_bytes, gofer_bytes);
   EXPECT_LT(plugin_bytes, 500);
   EXPECT_LT(gofer_bytes, 50);
-  // Level, as far as the machine's other work lets one see.
-  EXPECT_LT(costs.back(), 2 * *std::min_element(costs.begin(), costs.end()));
+  // Level: the least that a tenth cost at the end and at the beginning, for the machine has other work.
+  EXPECT_LT(*std::min_element(costs.end() - 3, costs.end()), 2 * *std::min_element(costs.begin(), costs.begin() + 3));
 
   // The first are found again, although what led to them has been given up.
   for (int f = 0; f < kFiles; ++f) ASSERT_TRUE(Visit(Name(0, f)));
