@@ -28,10 +28,10 @@ def print_report(benchmark, title, unit, values, absent, as_json):
         return
     print(f"{title}; the middle of the runs, lower is better.")
     print("{cpus} CPUs: {cpu}; Linux {kernel}\n".format(**machine()))
-    print(f"{'work':<16}{'system':<12}{'value':>12}      {'to lisafs':>9}")
+    print(f"{'work':<32}{'system':<14}{'value':>12}      {'to lisafs':>9}")
     ours = {result["work"]: result["value"] for result in results if result["system"] == "lisafs"}
     for result in results:
         ratio = f"{result['value'] / ours[result['work']]:8.2f}x" if result["work"] in ours else ""
-        print(f"{result['work']:<16}{result['system']:<12}{result['value']:>12.2f} {result['unit']:<5}{ratio:>9}")
+        print(f"{result['work']:<32}{result['system']:<14}{result['value']:>12.2f} {result['unit']:<5}{ratio:>9}")
     for system, why in absent.items():
         print(f"absent: {system}: {why}")
