@@ -42,17 +42,16 @@ std::optional<Process> Start(Command command, const std::string& log_path) {
 }
 
 // With LISAFS_TEST_IO_URING, has the kernel offer FUSE over io_uring from now on until this process ends; other mounts
-// that are made meanwhile do not ask for it.
+// that are made meanwhile do not ask for it. Another test that ends may have switched it off again.
 bool SwitchOnIoUring() {
   static constexpr char kSwitch[] = "/sys/module/fuse/parameters/enable_uring";
-  static const bool on = [] {
-    if (getenv("LISAFS_TEST_IO_URING") == nullptr) return false;
-    if (ReadFile(kSwitch).value_or("") == "Y\n") return true;
+  if (getenv("LISAFS_TEST_IO_URING") == nullptr) return false;
+  if (ReadFile(kSwitch).value_or("") != "Y\n") {
     std::ofstream(kSwitch) << "Y" << std::flush;
-    atexit([] { std::ofstream(kSwitch) << "N" << std::flush; });
-    return ReadFile(kSwitch).value_or("") == "Y\n";
-  }();
-  return on;
+    static const int switch_off = atexit([] { std::ofstream(kSwitch) << "N" << std::flush; });
+    EXPECT_EQ(switch_off, 0);
+  }
+  return ReadFile(kSwitch).value_or("") == "Y\n";
 }
 
 }  // namespace
