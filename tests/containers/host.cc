@@ -111,10 +111,11 @@ void Host::TearDown() {
       << "cgroups left:" << Lines(cgroups);
 }
 
-void Host::StartDaemon() {
+void Host::StartDaemon(const std::vector<std::string>& flags) {
   ASSERT_FALSE(daemon_);
-  daemon_.emplace(std::vector<std::string>{Program("lisafsd"), "--socket", socket(), "--state-dir", state_dir()},
-                  RunOptions{});
+  std::vector<std::string> command = {Program("lisafsd"), "--socket", socket(), "--state-dir", state_dir()};
+  command.insert(command.end(), flags.begin(), flags.end());
+  daemon_.emplace(command, RunOptions{});
   ASSERT_TRUE(Eventually(seconds(10), [&] { return Control({"sandboxes"}).ok(); })) << daemon_->err();
 }
 

@@ -37,7 +37,7 @@ class Host : public testing::Test {
   static std::string Program(std::string_view name);
 
   // lisafsd is running when a test begins.
-  void StartDaemon();
+  void StartDaemon(const std::vector<std::string>& flags = {});
   void KillDaemon();
   // All that run, whoever started them: lisafs-runtime starts one when there is none.
   static std::vector<pid_t> Daemons();
