@@ -66,7 +66,7 @@ bool IsSwitchedOn() {
 
 }  // namespace
 
-Result<std::unique_ptr<FuseRing>> FuseRing::Make(int device, std::vector<uint16_t> queues) {
+Result<std::unique_ptr<FuseRing>> FuseRing::Make(int device, const std::vector<uint16_t>& queues) {
   std::unique_ptr<FuseRing> ring(new FuseRing);
   LISAFS_ASSIGN_OR_RETURN(ring->ring_, IoRing::Make(device, static_cast<unsigned>(queues.size())));
   LISAFS_ASSIGN_OR_RETURN(ring->answer_, Allocate(kPayloadSize));
@@ -163,7 +163,7 @@ Result<std::vector<FuseQueue>> MakeFuseQueues(int device) {
     if (std::find(online.begin(), online.end(), cpu) == online.end()) others.push_back(static_cast<uint16_t>(cpu));
   }
   if (!others.empty()) {
-    LISAFS_ASSIGN_OR_RETURN(auto ring, FuseRing::Make(device, std::move(others)));
+    LISAFS_ASSIGN_OR_RETURN(auto ring, FuseRing::Make(device, others));
     queues.emplace_back().rings.push_back(std::move(ring));
   }
   return queues;

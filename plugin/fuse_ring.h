@@ -25,7 +25,7 @@ namespace lisafs {
 class FuseRing final : public FuseReplies {
  public:
   // `device` is an open /dev/fuse whose file system has been made. Errors are IoRing::Make's, and ENOMEM.
-  static Result<std::unique_ptr<FuseRing>> Make(int device, std::vector<uint16_t> queues);
+  static Result<std::unique_ptr<FuseRing>> Make(int device, const std::vector<uint16_t>& queues);
   ~FuseRing() override;
 
   // Hands what was sent to the kernel and waits for a request. The first call offers the ring to the kernel: that must
