@@ -28,6 +28,7 @@ void Events::Add(control::v1::Event event) {
   *event.mutable_time() = google::protobuf::util::TimeUtil::NanosecondsToTimestamp(now.count());
   if (event.count() == 0) event.set_count(1);
   std::lock_guard lock(mutex_);
+  counts_[event.type()] += event.count();
   events_.push_back(std::move(event));
   if (events_.size() > kept_) {
     events_.pop_front();
@@ -67,6 +68,11 @@ Events::Batch Events::Read(uint64_t& next, std::chrono::milliseconds patience) {
   const uint64_t end = std::min<uint64_t>(begin_ + events_.size(), next + kMaxBatch);
   for (; next < end; ++next) batch.events.push_back(events_[next - begin_]);
   return batch;
+}
+
+std::map<control::v1::Event::Type, uint64_t> Events::counts() const {
+  std::lock_guard lock(mutex_);
+  return counts_;
 }
 
 std::string Events::Token(uint64_t next) const { return absl::StrCat(instance_, ".", next); }

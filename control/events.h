@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -41,6 +42,9 @@ class Events {
   static constexpr size_t kMaxBatch = 500;
   Batch Read(uint64_t& next, std::chrono::milliseconds patience);
 
+  // How many there were of each type since the start.
+  std::map<control::v1::Event::Type, uint64_t> counts() const;
+
   // What stands for a number outside of this process.
   std::string Token(uint64_t next) const;
   // The number behind a token; nothing if another process made it. INVALID_ARGUMENT: it is no token.
@@ -54,6 +58,7 @@ class Events {
   std::condition_variable added_;
   std::deque<control::v1::Event> events_;
   uint64_t begin_ = 0;  // The first one's number.
+  std::map<control::v1::Event::Type, uint64_t> counts_;
 };
 
 }  // namespace lisafs

@@ -60,11 +60,26 @@ void PrintJson(const google::protobuf::Message& message, bool one_line) {
   Print(one_line ? json + "\n" : json);
 }
 
+// All pages of a list as one response.
+template <typename Request, typename Response>
+grpc::Status CallForAll(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                        Request request, Response& response) {
+  do {
+    grpc::ClientContext context;
+    SetDeadline(context);
+    Response page;
+    grpc::Status status = (stub.*method)(&context, request, &page);
+    if (!status.ok()) return status;
+    request.set_page_token(page.next_page_token());
+    page.clear_next_page_token();
+    response.MergeFrom(page);
+  } while (!request.page_token().empty());
+  return grpc::Status::OK;
+}
+
 grpc::Status Sandboxes(Stub& stub, const Options& options) {
-  grpc::ClientContext context;
-  SetDeadline(context);
   v1::ListSandboxesResponse response;
-  grpc::Status status = stub.ListSandboxes(&context, {}, &response);
+  grpc::Status status = CallForAll(stub, &Stub::ListSandboxes, v1::ListSandboxesRequest(), response);
   if (!status.ok()) return status;
   if (options.json) {
     PrintJson(response, /*one_line=*/false);
@@ -75,12 +90,10 @@ grpc::Status Sandboxes(Stub& stub, const Options& options) {
 }
 
 grpc::Status Mounts(Stub& stub, const Options& options) {
-  grpc::ClientContext context;
-  SetDeadline(context);
   v1::ListMountsRequest request;
   request.set_sandbox_id(options.sandbox);
   v1::ListMountsResponse response;
-  grpc::Status status = stub.ListMounts(&context, request, &response);
+  grpc::Status status = CallForAll(stub, &Stub::ListMounts, request, response);
   if (!status.ok()) return status;
   if (options.json) {
     PrintJson(response, /*one_line=*/false);
@@ -110,12 +123,10 @@ grpc::Status WatchStatistics(Stub& stub, const Options& options) {
 
 grpc::Status Statistics(Stub& stub, const Options& options) {
   if (options.watch) return WatchStatistics(stub, options);
-  grpc::ClientContext context;
-  SetDeadline(context);
   v1::GetStatisticsRequest request;
   request.set_sandbox_id(options.sandbox);
   v1::GetStatisticsResponse response;
-  grpc::Status status = stub.GetStatistics(&context, request, &response);
+  grpc::Status status = CallForAll(stub, &Stub::GetStatistics, request, response);
   if (!status.ok()) return status;
   if (options.json) {
     PrintJson(response, /*one_line=*/false);

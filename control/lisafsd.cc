@@ -7,10 +7,12 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include "base/command_line.h"
 #include "base/program.h"
@@ -20,6 +22,10 @@
 #include "control/gate.h"
 #include "control/listener.h"
 #include "control/log.h"
+#include "control/metrics.h"
+#include "control/metrics_server.h"
+#include "control/process_statistics.h"
+#include "control/refusal_watch.h"
 #include "control/registry.h"
 #include "control/server.h"
 #include "control/service.h"
@@ -128,6 +134,30 @@ void SwitchOnFuseIoUring() {
   }
 }
 
+std::string Metrics(const Registry& registry, const Gate& gate, const Events& events) {
+  Measurements measurements = {.sandboxes = registry.List(), .calls = gate.counts(), .events = events.counts()};
+  auto mounts = registry.Statistics("");
+  if (mounts.ok()) measurements.mounts = *std::move(mounts);
+  for (const control::v1::Sandbox& sandbox : measurements.sandboxes) {
+    std::vector<control::v1::ProcessStatistics> processes = ProcessesOf(sandbox);
+    std::move(processes.begin(), processes.end(), std::back_inserter(measurements.processes));
+  }
+  if (auto own = ReadProcess(getpid())) {
+    own->set_program("lisafsd");
+    measurements.processes.push_back(*std::move(own));
+  }
+  return MetricsText(measurements);
+}
+
+// Nothing if none is wanted.
+absl::StatusOr<std::unique_ptr<MetricsServer>> ServeMetrics(const Config& config, const Registry& registry,
+                                                            const Gate& gate, const Events& events) {
+  if (config.metrics_address.empty()) return nullptr;
+  auto server = MetricsServer::Start(config.metrics_address, [&] { return Metrics(registry, gate, events); });
+  if (server.ok()) spdlog::info("metrics on http://{}/metrics", (*server)->address());
+  return server;
+}
+
 // Serves until a signal says to stop. Sandboxes go on.
 absl::Status Serve(const Config& config) {
   auto audit = AuditLog::Open(config.audit_file);
@@ -142,6 +172,9 @@ absl::Status Serve(const Config& config) {
   ControlService service(**registry, events, gate);
   auto server = Server::Start(config, service);
   if (!server.ok()) return server.status();
+  auto metrics = ServeMetrics(config, **registry, gate, events);
+  if (!metrics.ok()) return Annotate("metrics", metrics.status());
+  const RefusalWatch refusals([&] { return (*registry)->List(); }, events);
   auto listener = Listen(config, **server);
   if (!listener.ok()) return Annotate("socket", listener.status());
   spdlog::info("listening on {}", (*listener)->path());

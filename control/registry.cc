@@ -37,6 +37,7 @@ absl::Status NoSuchSandbox(const std::string& id) {
 absl::Status Registry::Entry::Save() const {
   state::v1::SandboxState state;
   *state.mutable_sandbox() = sandbox;
+  state.set_request_id(request_id);
   state.set_gofer_start_time(gofer ? gofer->start_time() : 0);
   state.set_plugin_start_time(plugin ? plugin->start_time() : 0);
   state.set_broker_start_time(broker ? broker->start_time() : 0);
@@ -99,7 +100,8 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Read(const SandboxDir
   auto state = directory.ReadState();
   if (!state.ok()) return state.status();
   if (state->sandbox().id() != id) return absl::DataLossError("sandbox.json: another sandbox's");
-  auto entry = std::make_shared<Entry>(Entry{.directory = directory, .sandbox = state->sandbox()});
+  auto entry = std::make_shared<Entry>(
+      Entry{.directory = directory, .request_id = state->request_id(), .sandbox = state->sandbox()});
   auto adopt = [](int32_t pid, uint64_t start_time) -> std::optional<Process> {
     if (pid == 0) return std::nullopt;
     auto process = Process::Adopt(pid, start_time);
@@ -170,8 +172,14 @@ void Registry::Adopt(const std::string& id) {
 absl::StatusOr<Sandbox> Registry::Create(const CreateSandboxRequest& request, absl::FunctionRef<bool()> cancelled) {
   const std::string& id = request.id();
   {
-    std::lock_guard lock(mutex_);
-    if (entries_.contains(id) || !being_made_.insert(id).second) {
+    std::unique_lock lock(mutex_);
+    auto found = entries_.find(id);
+    if (found != entries_.end() && !request.request_id().empty() && found->second->request_id == request.request_id()) {
+      View view = ViewOf(found->second);
+      lock.unlock();
+      return Describe(std::move(view));
+    }
+    if (found != entries_.end() || !being_made_.insert(id).second) {
       return WithReason(absl::AlreadyExistsError(absl::StrCat("sandbox ", id, ": exists already")), "SANDBOX_EXISTS",
                         {{"sandbox", id}});
     }
@@ -214,7 +222,8 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Make(const CreateSand
   auto logs = directory.OpenLogs();
   if (!logs.ok()) return logs.status();
 
-  auto entry = std::make_shared<Entry>(Entry{.directory = directory, .counters = *std::move(counters)});
+  auto entry = std::make_shared<Entry>(
+      Entry{.directory = directory, .request_id = request.request_id(), .counters = *std::move(counters)});
   entry->logs = *std::move(logs);
   entry->sandbox.set_id(request.id());
   entry->sandbox.set_state(Sandbox::STATE_RUNNING);
@@ -235,6 +244,7 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Make(const CreateSand
   // On disk before it is mounted: what is mounted is never unknown to the next lisafsd.
   state::v1::SandboxState state;
   *state.mutable_sandbox() = entry->sandbox;
+  state.set_request_id(entry->request_id);
   state.set_gofer_start_time(processes.gofer.start_time());
   if (processes.plugin) state.set_plugin_start_time(processes.plugin->start_time());
   if (processes.broker) state.set_broker_start_time(processes.broker->start_time());
@@ -338,6 +348,15 @@ std::vector<Sandbox> Registry::List() const {
   std::vector<Sandbox> sandboxes;
   for (View& view : FindAll()) sandboxes.push_back(Describe(std::move(view)));
   return sandboxes;
+}
+
+std::vector<std::string> Registry::Ids(const std::string& after, size_t limit) const {
+  std::lock_guard lock(mutex_);
+  std::vector<std::string> ids;
+  for (auto entry = entries_.upper_bound(after); entry != entries_.end() && ids.size() < limit; ++entry) {
+    ids.push_back(entry->first);
+  }
+  return ids;
 }
 
 absl::Status Registry::AppendStatistics(const View& view, std::vector<MountStatistics>& all) {

@@ -52,6 +52,8 @@ class Registry {
   absl::StatusOr<control::v1::Mount> UpdateMount(const control::v1::UpdateMountRequest& request);
   absl::StatusOr<control::v1::Sandbox> Get(const std::string& id) const;
   std::vector<control::v1::Sandbox> List() const;
+  // In their order: those behind `after`, at most `limit`.
+  std::vector<std::string> Ids(const std::string& after, size_t limit) const;
 
   // True; does not return while the registry is stuck.
   bool Answers() const;
@@ -66,6 +68,7 @@ class Registry {
   // A sandbox, or a mount that was added to one: it has processes of its own, as a sandbox with that mount alone has.
   struct Entry {
     SandboxDirectory directory;
+    std::string request_id;
     std::optional<CountersReader> counters;  // None: they could not be read when the sandbox was adopted.
     // Under the lock:
     control::v1::Sandbox sandbox;  // Without what the counters say.

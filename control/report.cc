@@ -1,7 +1,5 @@
 #include "control/report.h"
 
-#include <span>
-
 #include "base/escape.h"
 #include "control/table.h"
 
@@ -54,11 +52,7 @@ std::string Options(const control::v1::Mount& mount) {
   return options;
 }
 
-std::string Latency(double fraction, const MessageStatistics& message) {
-  const auto& histogram = message.latency_histogram();
-  auto latency = LatencyAt(fraction, std::span(histogram.data(), histogram.size()));
-  return latency ? FormatNanoseconds(*latency) : "-";
-}
+std::string Latency(uint64_t nanoseconds) { return nanoseconds == 0 ? "-" : FormatNanoseconds(nanoseconds); }
 
 // A blank line before all groups but the first.
 void StartGroup(std::string& out, const std::string& heading) {
@@ -131,8 +125,8 @@ std::string StatisticsReport(const google::protobuf::RepeatedPtrField<MountStati
                  {"SENT", Table::Align::kRight}});
     for (const MessageStatistics& message : mount.messages()) {
       table.AddRow({message.message(), FormatCount(message.calls()), FormatCount(message.errors()),
-                    Latency(0.5, message), Latency(0.99, message), FormatBytes(message.bytes_received()),
-                    FormatBytes(message.bytes_sent())});
+                    Latency(message.latency_p50_nanoseconds()), Latency(message.latency_p99_nanoseconds()),
+                    FormatBytes(message.bytes_received()), FormatBytes(message.bytes_sent())});
     }
     out += table.empty() ? "not used yet\n" : table.ToString();
     if (mount.data_hidden())

@@ -1,12 +1,14 @@
 #include "control/service.h"
 
 #include <google/protobuf/util/time_util.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <chrono>
 #include <thread>
 
 #include "control/errors.h"
+#include "control/process_statistics.h"
 #include "control/validation.h"
 
 namespace lisafs {
@@ -22,14 +24,18 @@ constexpr uint32_t kDefaultIntervalMilliseconds = 1000;
 // A request that names one sandbox, or all with an empty id.
 absl::Status ValidateScope(const std::string& id) { return id.empty() ? absl::OkStatus() : ValidateSandboxId(id); }
 
-// Fills in the time and the mounts of a GetStatisticsResponse or WatchStatisticsResponse.
 template <typename Response>
-absl::Status FillStatistics(const Registry& registry, const std::string& id, Response& response) {
-  auto mounts = registry.Statistics(id);
-  if (!mounts.ok()) return mounts.status();
+void SetTime(Response& response) {
   // Not GetCurrentTime, which knows whole seconds only.
   const std::chrono::nanoseconds now = std::chrono::system_clock::now().time_since_epoch();
   *response.mutable_time() = TimeUtil::NanosecondsToTimestamp(now.count());
+}
+
+absl::Status FillStatistics(const Registry& registry, const std::string& id,
+                            control::v1::WatchStatisticsResponse& response) {
+  auto mounts = registry.Statistics(id);
+  if (!mounts.ok()) return mounts.status();
+  SetTime(response);
   for (control::v1::MountStatistics& mount : *mounts) *response.add_mounts() = std::move(mount);
   return absl::OkStatus();
 }
@@ -57,6 +63,22 @@ ControlService::ControlService(Registry& registry, Events& events, Gate& gate)
   Serve("WatchEvents", Role::kReader, &ControlService::WatchEvents);
 }
 
+template <typename Request, typename Response>
+absl::StatusOr<std::vector<std::string>> ControlService::Page(const std::string& id, const Request& request,
+                                                              Response& response) const {
+  constexpr int kDefaultPage = 100;
+  if (absl::Status valid = ValidateScope(id); !valid.ok()) return valid;
+  if (absl::Status valid = ValidatePage(request.page_size(), request.page_token()); !valid.ok()) return valid;
+  if (!id.empty()) return std::vector<std::string>{id};
+  const size_t size = static_cast<size_t>(request.page_size() == 0 ? kDefaultPage : request.page_size());
+  // One more, to learn whether there are more.
+  std::vector<std::string> ids = registry_.Ids(request.page_token(), size + 1);
+  if (ids.size() <= size) return ids;
+  ids.pop_back();
+  response.set_next_page_token(ids.back());
+  return ids;
+}
+
 grpc::Status ControlService::CreateSandbox(ServerContext* context, const control::v1::CreateSandboxRequest* request,
                                            control::v1::CreateSandboxResponse* response) {
   if (absl::Status valid = ValidateCreateSandbox(*request); !valid.ok()) return ToGrpc(valid);
@@ -67,9 +89,14 @@ grpc::Status ControlService::CreateSandbox(ServerContext* context, const control
   return grpc::Status::OK;
 }
 
-grpc::Status ControlService::ListSandboxes(ServerContext*, const control::v1::ListSandboxesRequest*,
+grpc::Status ControlService::ListSandboxes(ServerContext*, const control::v1::ListSandboxesRequest* request,
                                            control::v1::ListSandboxesResponse* response) {
-  for (control::v1::Sandbox& sandbox : registry_.List()) *response->add_sandboxes() = std::move(sandbox);
+  auto ids = Page("", *request, *response);
+  if (!ids.ok()) return ToGrpc(ids.status());
+  for (const std::string& id : *ids) {
+    // One that has just gone is left out.
+    if (auto sandbox = registry_.Get(id); sandbox.ok()) *response->add_sandboxes() = *std::move(sandbox);
+  }
   return grpc::Status::OK;
 }
 
@@ -90,20 +117,17 @@ grpc::Status ControlService::DeleteSandbox(ServerContext*, const control::v1::De
 
 grpc::Status ControlService::ListMounts(ServerContext*, const control::v1::ListMountsRequest* request,
                                         control::v1::ListMountsResponse* response) {
-  const std::string& id = request->sandbox_id();
-  if (absl::Status valid = ValidateScope(id); !valid.ok()) return ToGrpc(valid);
-  std::vector<control::v1::Sandbox> sandboxes;
-  if (id.empty()) {
-    sandboxes = registry_.List();
-  } else {
+  auto ids = Page(request->sandbox_id(), *request, *response);
+  if (!ids.ok()) return ToGrpc(ids.status());
+  for (const std::string& id : *ids) {
     auto sandbox = registry_.Get(id);
-    if (!sandbox.ok()) return ToGrpc(sandbox.status());
-    sandboxes.push_back(*std::move(sandbox));
-  }
-  for (control::v1::Sandbox& sandbox : sandboxes) {
-    for (control::v1::Mount& mount : *sandbox.mutable_mounts()) {
+    if (!sandbox.ok()) {
+      if (!request->sandbox_id().empty()) return ToGrpc(sandbox.status());
+      continue;
+    }
+    for (control::v1::Mount& mount : *sandbox->mutable_mounts()) {
       control::v1::ListMountsResponse::Entry* entry = response->add_entries();
-      entry->set_sandbox_id(sandbox.id());
+      entry->set_sandbox_id(id);
       *entry->mutable_mount() = std::move(mount);
     }
   }
@@ -136,8 +160,25 @@ grpc::Status ControlService::UpdateMount(ServerContext*, const control::v1::Upda
 
 grpc::Status ControlService::GetStatistics(ServerContext*, const control::v1::GetStatisticsRequest* request,
                                            control::v1::GetStatisticsResponse* response) {
-  if (absl::Status valid = ValidateScope(request->sandbox_id()); !valid.ok()) return ToGrpc(valid);
-  return ToGrpc(FillStatistics(registry_, request->sandbox_id(), *response));
+  auto ids = Page(request->sandbox_id(), *request, *response);
+  if (!ids.ok()) return ToGrpc(ids.status());
+  SetTime(*response);
+  for (const std::string& id : *ids) {
+    auto mounts = registry_.Statistics(id);
+    if (!mounts.ok()) {
+      if (!request->sandbox_id().empty()) return ToGrpc(mounts.status());
+      spdlog::warn("{}", std::string(mounts.status().message()));
+      continue;
+    }
+    for (control::v1::MountStatistics& mount : *mounts) *response->add_mounts() = std::move(mount);
+    if (!request->with_processes()) continue;
+    auto sandbox = registry_.Get(id);
+    if (!sandbox.ok()) continue;
+    for (control::v1::ProcessStatistics& process : ProcessesOf(*sandbox)) {
+      *response->add_processes() = std::move(process);
+    }
+  }
+  return grpc::Status::OK;
 }
 
 grpc::Status ControlService::WatchStatistics(ServerContext* context, const control::v1::WatchStatisticsRequest* request,

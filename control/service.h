@@ -3,7 +3,10 @@
 
 #include <atomic>
 #include <chrono>
+#include <string>
+#include <vector>
 
+#include "absl/status/statusor.h"
 #include "control/events.h"
 #include "control/gate.h"
 #include "control/guarded_service.h"
@@ -46,6 +49,10 @@ class ControlService final : public GuardedService {
   grpc::Status WatchEvents(grpc::ServerContext* context, const control::v1::WatchEventsRequest* request,
                            grpc::ServerWriter<control::v1::WatchEventsResponse>* writer);
 
+  // The sandboxes that a request is about: the one with this id, or the page it wants of all of them.
+  template <typename Request, typename Response>
+  absl::StatusOr<std::vector<std::string>> Page(const std::string& id, const Request& request,
+                                                Response& response) const;
   // What a call that would go on for ever ends with.
   grpc::Status WhyStopped(const grpc::ServerContext& context) const;
   // Sleeps until `end`; false if the call was cancelled, its deadline passed or the service stopped meanwhile.

@@ -58,7 +58,7 @@ absl::StatusOr<Fd> SandboxDirectory::CreateCounters() const {
     uint32_t version = kCountersVersion;
     uint32_t padding = 0;
   } header;
-  static_assert(sizeof header == offsetof(CountersPage, mounts));
+  static_assert(sizeof header <= offsetof(CountersPage, mounts));
   if (!file || ftruncate(file.get(), sizeof(CountersPage)) != 0 ||
       pwrite(file.get(), &header, sizeof header, 0) != sizeof header) {
     return ErrnoStatus(errno, path_ + "/counters");

@@ -2,10 +2,17 @@
 
 #include <unistd.h>
 
-#include <memory>
+#include <span>
+#include <string_view>
+
+#include "base/status.h"
+#include "control/latency.h"
 
 namespace lisafs {
 namespace {
+
+// By its name, which the protocol's extension has where it is served.
+constexpr std::string_view kPassthroughMessage = "OpenBacking";
 
 // Reads `size` bytes of the page at `offset`, or fails.
 absl::Status ReadAt(const Fd& file, void* to, size_t size, size_t offset) {
@@ -16,36 +23,53 @@ absl::Status ReadAt(const Fd& file, void* to, size_t size, size_t offset) {
 
 size_t MountOffset(size_t index) { return offsetof(CountersPage, mounts) + index * sizeof(MountCounters); }
 
-}  // namespace
+void SumLanes(const MountSummary& summary, uint64_t& refused, uint64_t& exhausted) {
+  refused = exhausted = 0;
+  for (const LaneSummary& lane : summary.lanes) {
+    refused += lane.refused.Get();
+    exhausted += lane.exhausted.Get();
+  }
+}
 
-void SumCounters(const MountCounters& counters, control::v1::MountStatistics& statistics) {
-  for (size_t slot = 0; slot < kMessageCount; ++slot) {
-    control::v1::MessageStatistics sum;
-    uint64_t histogram[kLatencyBuckets] = {}, errnos[kErrnoSlots] = {};
-    for (const LaneCounters& lane : counters.lanes) {
-      const MessageCounters& message = lane.messages[slot];
-      sum.set_calls(sum.calls() + message.calls.Get());
-      sum.set_errors(sum.errors() + message.errors.Get());
-      sum.set_bytes_received(sum.bytes_received() + message.bytes_received.Get());
-      sum.set_bytes_sent(sum.bytes_sent() + message.bytes_sent.Get());
-      sum.set_latency_nanoseconds(sum.latency_nanoseconds() + message.latency_ns.Get());
-      for (size_t i = 0; i < kLatencyBuckets; ++i) histogram[i] += message.latency[i].Get();
-      for (size_t i = 0; i < kErrnoSlots; ++i) errnos[i] += message.errnos[i].Get();
-    }
-    if (sum.calls() == 0) continue;
-    sum.set_message(std::string(MessageName(kAllMids[slot])));
+// One message's counters, added up over the lanes.
+struct MessageSum {
+  uint64_t calls = 0, errors = 0, bytes_received = 0, bytes_sent = 0, latency_ns = 0;
+  uint64_t histogram[kLatencyBuckets] = {};
+  uint64_t errnos[kErrnoSlots] = {};
+
+  void Add(const MessageCounters& message) {
+    errors += message.errors.Get();
+    bytes_received += message.bytes_received.Get();
+    bytes_sent += message.bytes_sent.Get();
+    latency_ns += message.latency_ns.Get();
+    for (size_t i = 0; i < kLatencyBuckets; ++i) histogram[i] += message.latency[i].Get();
+    for (size_t i = 0; i < kErrnoSlots; ++i) errnos[i] += message.errnos[i].Get();
+  }
+
+  void Fill(control::v1::MessageStatistics& to) const {
+    to.set_calls(calls);
+    to.set_errors(errors);
+    to.set_bytes_received(bytes_received);
+    to.set_bytes_sent(bytes_sent);
+    to.set_latency_nanoseconds(latency_ns);
     size_t buckets = kLatencyBuckets;
     while (buckets > 0 && histogram[buckets - 1] == 0) --buckets;
-    for (size_t i = 0; i < buckets; ++i) sum.add_latency_histogram(histogram[i]);
-    for (size_t i = 0; i < kErrnoSlots; ++i) {
+    to.mutable_latency_histogram()->Add(histogram, histogram + buckets);
+    auto latency = [&](double fraction) { return LatencyAt(fraction, std::span(histogram, buckets)).value_or(0); };
+    to.set_latency_p50_nanoseconds(latency(0.5));
+    to.set_latency_p90_nanoseconds(latency(0.9));
+    to.set_latency_p99_nanoseconds(latency(0.99));
+    to.set_latency_p999_nanoseconds(latency(0.999));
+    for (size_t i = 0; errors > 0 && i < kErrnoSlots; ++i) {
       if (errnos[i] == 0) continue;
-      control::v1::MessageStatistics::ErrnoCount* count = sum.add_errnos();
+      control::v1::MessageStatistics::ErrnoCount* count = to.add_errnos();
       count->set_number(static_cast<int32_t>(i));
       count->set_count(errnos[i]);
     }
-    *statistics.add_messages() = std::move(sum);
   }
-}
+};
+
+}  // namespace
 
 absl::StatusOr<CountersReader> CountersReader::Open(Fd file) {
   struct {
@@ -61,24 +85,56 @@ absl::StatusOr<CountersReader> CountersReader::Open(Fd file) {
   return CountersReader(std::move(file));
 }
 
+absl::Status CountersReader::ReadSummary(size_t index, MountSummary& summary) const {
+  return ReadAt(file_, &summary, sizeof summary, MountOffset(index) + offsetof(MountCounters, summary));
+}
+
 absl::Status CountersReader::ReadHeld(size_t index, control::v1::Mount& mount) const {
-  struct {
-    uint64_t control_fds, open_fds, channels;
-  } held;
-  static_assert(offsetof(MountCounters, lanes) == sizeof held);
-  absl::Status status = ReadAt(file_, &held, sizeof held, MountOffset(index));
-  if (!status.ok()) return status;
-  mount.set_control_fds(held.control_fds);
-  mount.set_open_fds(held.open_fds);
-  mount.set_channels(held.channels);
+  MountSummary summary;
+  LISAFS_RETURN_IF_NOT_OK(ReadSummary(index, summary));
+  mount.set_control_fds(summary.control_fds);
+  mount.set_open_fds(summary.open_fds);
+  mount.set_channels(summary.channels);
+  uint64_t refused, exhausted;
+  SumLanes(summary, refused, exhausted);
+  mount.set_refused(refused);
+  mount.set_exhausted(exhausted);
   return absl::OkStatus();
 }
 
+// Of the page, which is large, only what was counted in is read.
 absl::Status CountersReader::ReadMessages(size_t index, control::v1::MountStatistics& statistics) const {
-  auto counters = std::make_unique<MountCounters>();
-  absl::Status status = ReadAt(file_, counters.get(), sizeof *counters, MountOffset(index));
-  if (!status.ok()) return status;
-  SumCounters(*counters, statistics);
+  MountSummary summary;
+  LISAFS_RETURN_IF_NOT_OK(ReadSummary(index, summary));
+  statistics.set_control_fds(summary.control_fds);
+  statistics.set_open_fds(summary.open_fds);
+  statistics.set_channels(summary.channels);
+  uint64_t refused, exhausted;
+  SumLanes(summary, refused, exhausted);
+  statistics.set_refused(refused);
+  statistics.set_exhausted(exhausted);
+  uint64_t socket_calls = 0, channel_calls = 0;
+  for (size_t message = 0; message < kMessageCount; ++message) {
+    MessageSum sum;
+    for (size_t lane = 0; lane < kMaxLanes; ++lane) {
+      const uint64_t calls = summary.lanes[lane].calls[message].Get();
+      if (calls == 0) continue;
+      sum.calls += calls;
+      (lane == 0 ? socket_calls : channel_calls) += calls;
+      MessageCounters counters;
+      LISAFS_RETURN_IF_NOT_OK(ReadAt(file_, &counters, sizeof counters,
+                                     MountOffset(index) + offsetof(MountCounters, lanes) + lane * sizeof(LaneCounters) +
+                                         message * sizeof(MessageCounters)));
+      sum.Add(counters);
+    }
+    if (sum.calls == 0) continue;
+    control::v1::MessageStatistics* to = statistics.add_messages();
+    to->set_message(std::string(MessageName(kAllMids[message])));
+    sum.Fill(*to);
+    if (to->message() == kPassthroughMessage) statistics.set_passthrough_opens(sum.calls - sum.errors);
+  }
+  statistics.set_socket_calls(socket_calls);
+  statistics.set_channel_calls(channel_calls);
   return absl::OkStatus();
 }
 

@@ -12,9 +12,6 @@
 
 namespace lisafs {
 
-// Adds a mount's lanes up: appends a MessageStatistics for each message that was called to `statistics`.
-void SumCounters(const MountCounters& counters, control::v1::MountStatistics& statistics);
-
 // A sandbox's counters, which its gofer writes while they are read here. They are read, not mapped: a gofer that was
 // taken over could cut the file, and the reader of a mapping would die of it. Any thread may use it.
 class CountersReader {
@@ -22,13 +19,15 @@ class CountersReader {
   // DATA_LOSS: the file is no counters page of this version.
   static absl::StatusOr<CountersReader> Open(Fd file);
 
-  // Fills in control_fds, open_fds and channels of the mount with this index.
+  // Fills in what the gofer holds and has refused of the mount with this index.
   absl::Status ReadHeld(size_t index, control::v1::Mount& mount) const;
-  // Fills in the messages of the mount with this index.
+  // Fills in the same and the messages of the mount with this index.
   absl::Status ReadMessages(size_t index, control::v1::MountStatistics& statistics) const;
 
  private:
   explicit CountersReader(Fd file) : file_(std::move(file)) {}
+
+  absl::Status ReadSummary(size_t index, MountSummary& summary) const;
 
   Fd file_;
 };

@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <iostream>
 #include <new>
 
 namespace lisafs {
@@ -27,8 +29,8 @@ class StatisticsTest : public testing::Test {
 
   absl::StatusOr<CountersReader> Open() { return CountersReader::Open(Fd(dup(file_.get()))); }
 
-  MessageCounters& At(size_t mount, size_t lane, Mid message) {
-    return page_->mounts[mount].lanes[lane].messages[MessageIndex(message)];
+  void Count(size_t mount, size_t lane, Mid message, int error, uint64_t received, uint64_t sent, uint64_t time) {
+    page_->mounts[mount].Count(lane, static_cast<size_t>(MessageIndex(message)), error, received, sent, time);
   }
 
   Fd file_;
@@ -36,12 +38,12 @@ class StatisticsTest : public testing::Test {
 };
 
 TEST_F(StatisticsTest, LanesAddUp) {
-  At(2, 0, Mid::kFStat).Count(0, 8, 144, 1500);
-  At(2, 1, Mid::kFStat).Count(0, 8, 144, 1);
-  At(2, kMaxLanes - 1, Mid::kFStat).Count(ENOENT, 8, 4, 1600);
-  At(2, 1, Mid::kFStat).Count(ENOENT, 8, 4, 0);
-  At(2, 3, Mid::kMakeNodeAt).Count(100'000, 1, 2, UINT64_MAX);
-  At(3, 0, Mid::kWalk).Count(0, 1, 1, 1);
+  Count(2, 0, Mid::kFStat, 0, 8, 144, 1500);
+  Count(2, 1, Mid::kFStat, 0, 8, 144, 1);
+  Count(2, kMaxLanes - 1, Mid::kFStat, ENOENT, 8, 4, 1600);
+  Count(2, 1, Mid::kFStat, ENOENT, 8, 4, 0);
+  Count(2, 3, Mid::kMakeNodeAt, 100'000, 1, 2, UINT64_MAX);
+  Count(3, 0, Mid::kWalk, 0, 1, 1, 1);
 
   auto reader = Open();
   ASSERT_TRUE(reader.ok()) << reader.status();
@@ -63,12 +65,17 @@ TEST_F(StatisticsTest, LanesAddUp) {
   EXPECT_EQ(make.message(), "MakeNodeAt");
   EXPECT_EQ(make.latency_histogram_size(), static_cast<int>(kLatencyBuckets));
   EXPECT_EQ(make.errnos(0).number(), static_cast<int>(kErrnoSlots) - 1);
+  EXPECT_EQ(stat.latency_p50_nanoseconds(), 2u);
+  EXPECT_GT(stat.latency_p99_nanoseconds(), 1024u);
+  EXPECT_GE(stat.latency_p999_nanoseconds(), stat.latency_p99_nanoseconds());
+  EXPECT_EQ(statistics.socket_calls(), 1u);
+  EXPECT_EQ(statistics.channel_calls(), 4u);
 }
 
 TEST_F(StatisticsTest, WhatIsHeld) {
-  page_->mounts[kMaxMounts - 1].control_fds = 12;
-  page_->mounts[kMaxMounts - 1].open_fds = 3;
-  page_->mounts[kMaxMounts - 1].channels = 2;
+  page_->mounts[kMaxMounts - 1].summary.control_fds = 12;
+  page_->mounts[kMaxMounts - 1].summary.open_fds = 3;
+  page_->mounts[kMaxMounts - 1].summary.channels = 2;
   auto reader = Open();
   ASSERT_TRUE(reader.ok());
   control::v1::Mount mount;
@@ -79,6 +86,52 @@ TEST_F(StatisticsTest, WhatIsHeld) {
   control::v1::MountStatistics statistics;
   ASSERT_TRUE(reader->ReadMessages(0, statistics).ok());
   EXPECT_EQ(statistics.messages_size(), 0);
+}
+
+TEST_F(StatisticsTest, WhatIsRefused) {
+  for (int error : {EACCES, EPERM, EROFS, ENOENT}) Count(1, 2, Mid::kMkdirAt, error, 1, 1, 1);
+  for (int error : {EMFILE, ENFILE, ENOSPC, EDQUOT, ENOMEM}) Count(1, 0, Mid::kMkdirAt, error, 1, 1, 1);
+  auto reader = Open();
+  ASSERT_TRUE(reader.ok());
+  control::v1::Mount mount;
+  ASSERT_TRUE(reader->ReadHeld(1, mount).ok());
+  EXPECT_EQ(mount.refused(), 3u);
+  EXPECT_EQ(mount.exhausted(), 4u);
+  control::v1::MountStatistics statistics;
+  ASSERT_TRUE(reader->ReadMessages(1, statistics).ok());
+  EXPECT_EQ(statistics.refused(), 3u);
+  EXPECT_EQ(statistics.exhausted(), 4u);
+}
+
+// 1,000 sandboxes with one mount each that is asked 16 different things over two lanes.
+TEST_F(StatisticsTest, AThousandSandboxesAreReadQuickly) {
+  for (size_t message = 0; message < 16; ++message) {
+    for (size_t lane : {0, 1}) {
+      for (uint64_t i = 1; i < 100; ++i) page_->mounts[0].Count(lane, message, i % 10 == 0 ? ENOENT : 0, 8, 8, i * 100);
+    }
+  }
+  auto reader = Open();
+  ASSERT_TRUE(reader.ok());
+  auto cpu_time = [] {
+    timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) * 1e-6;
+  };
+  const double begin = cpu_time();
+  size_t bytes = 0;
+  for (int i = 0; i < 1000; ++i) {
+    control::v1::MountStatistics statistics;
+    ASSERT_TRUE(reader->ReadMessages(0, statistics).ok());
+    bytes += statistics.ByteSizeLong();
+  }
+  const double milliseconds = cpu_time() - begin;
+  std::cout << "1,000 mounts, " << bytes << " bytes: " << milliseconds << " ms" << std::endl;
+  EXPECT_GT(bytes, 0u);
+#ifdef __OPTIMIZE__
+  EXPECT_LT(milliseconds, 100);
+#else
+  EXPECT_LT(milliseconds, 1000) << "not optimised";
+#endif
 }
 
 TEST_F(StatisticsTest, AFileThatIsCutIsAnErrorAndNoMore) {

@@ -3,8 +3,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -43,10 +41,6 @@ std::string FormatBytes(uint64_t bytes);
 std::string FormatNanoseconds(uint64_t nanoseconds);
 // "5s", "12m", "3h", "40d".
 std::string FormatAge(std::chrono::seconds age);
-
-// The latency that `fraction` of the calls in a MessageStatistics::latency_histogram did not exceed, as far as its
-// buckets tell: between a bucket's bounds calls are taken as evenly spread. Nothing if no call was counted.
-std::optional<uint64_t> LatencyAt(double fraction, std::span<const uint64_t> histogram);
 
 }  // namespace lisafs
 

@@ -84,6 +84,7 @@ absl::Status ValidateSandboxId(const std::string& id) {
 absl::Status ValidateCreateSandbox(const control::v1::CreateSandboxRequest& request) {
   LISAFS_RETURN_IF_NOT_OK(ValidateSandboxId(request.id()));
   if (request.caller_pid() <= 0) return absl::InvalidArgumentError("caller_pid: not a process id");
+  if (request.request_id().size() > 128) return absl::InvalidArgumentError("request_id: longer than 128 bytes");
   if (request.mounts().empty()) return absl::InvalidArgumentError("mounts: at least one is needed");
   if (static_cast<size_t>(request.mounts_size()) > kMaxMounts) {
     return absl::InvalidArgumentError(absl::StrCat("mounts: more than ", kMaxMounts));
@@ -136,6 +137,12 @@ absl::Status ValidateRemoveMount(const control::v1::RemoveMountRequest& request)
 absl::Status ValidateUpdateMount(const control::v1::UpdateMountRequest& request) {
   LISAFS_RETURN_IF_NOT_OK(ValidateSandboxId(request.sandbox_id()));
   return Annotate("target", ValidatePath(request.target()));
+}
+
+absl::Status ValidatePage(int32_t size, const std::string& token) {
+  if (size < 0 || size > 1000) return absl::InvalidArgumentError("page_size: not 0 to 1000");
+  if (!token.empty() && !ValidateSandboxId(token).ok()) return absl::InvalidArgumentError("page_token: is none");
+  return absl::OkStatus();
 }
 
 absl::Status ValidateInterval(uint32_t milliseconds) {

@@ -1,6 +1,7 @@
 #ifndef LISAFS_CONTROL_VALIDATION_H_
 #define LISAFS_CONTROL_VALIDATION_H_
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -19,6 +20,9 @@ absl::Status ValidateCreateSandbox(const control::v1::CreateSandboxRequest& requ
 absl::Status ValidateAddMount(const control::v1::AddMountRequest& request);
 absl::Status ValidateRemoveMount(const control::v1::RemoveMountRequest& request);
 absl::Status ValidateUpdateMount(const control::v1::UpdateMountRequest& request);
+
+// What a list is asked for: 0 to 1,000 at a time, and behind which one.
+absl::Status ValidatePage(int32_t size, const std::string& token);
 
 // 0, which stands for the default, or 100 to 3,600,000.
 absl::Status ValidateInterval(uint32_t milliseconds);

@@ -70,10 +70,10 @@ TEST_F(WalkTest, AFailedWalkHoldsNothing) {
   auto counters = std::make_unique<MountCounters>();
   Serve({.counters = counters.get()});
   EXPECT_EQ(ErrnoOf(Walk(root(), {"d", ".."})), EINVAL);
-  EXPECT_EQ(counters->control_fds, 1u);
+  EXPECT_EQ(counters->summary.control_fds, 1u);
   EXPECT_EQ(server().tree.size(), 1u);
   HangUp();
-  EXPECT_EQ(counters->control_fds, 0u);
+  EXPECT_EQ(counters->summary.control_fds, 0u);
 }
 
 TEST_F(WalkTest, WhatCannotFitTheResponseIsRefusedBeforehand) {

@@ -279,15 +279,15 @@ TEST_F(MainTest, ServesATreeAndCountsInAFile) {
       {.common = {.dir_fd = (*client)->root().control_fd, .mode = 0644}, .flags = O_RDWR, .name = "f"}, &donated);
   ASSERT_TRUE(made);
   EXPECT_EQ(donated.size(), 0u);
-  EXPECT_EQ(counters.mounts[0].open_fds, 1u);
-  EXPECT_EQ(counters.mounts[0].control_fds, 2u);
-  EXPECT_EQ(counters.mounts[0].channels, 1u);
+  EXPECT_EQ(counters.mounts[0].summary.open_fds, 1u);
+  EXPECT_EQ(counters.mounts[0].summary.control_fds, 2u);
+  EXPECT_EQ(counters.mounts[0].summary.channels, 1u);
   client->reset();
   EXPECT_EQ(Wait(), 0);
-  EXPECT_EQ(counters.mounts[0].open_fds, 0u);
+  EXPECT_EQ(counters.mounts[0].summary.open_fds, 0u);
   uint64_t calls = 0;
-  for (const LaneCounters& lane : counters.mounts[0].lanes) {
-    calls += lane.messages[MessageIndex(Mid::kOpenCreateAt)].calls.Get();
+  for (const LaneSummary& lane : counters.mounts[0].summary.lanes) {
+    calls += lane.calls[MessageIndex(Mid::kOpenCreateAt)].Get();
   }
   EXPECT_EQ(calls, 1u);
   munmap(mapped, sizeof(CountersPage));

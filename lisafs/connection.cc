@@ -44,7 +44,7 @@ HandlerTable::HandlerTable() {
 }
 
 Connection::Lane::Lane(size_t index, const Options& options)
-    : counters(options.counters == nullptr ? nullptr : &options.counters->lanes[index]),
+    : index(index),
       // Not zeroed: pages that no request needs stay untouched.
       request(std::make_unique_for_overwrite<std::byte[]>(options.max_message)) {}
 
@@ -108,9 +108,9 @@ Connection::Reply Connection::Dispatch(Lane& lane, const Request& request, std::
 
 void Connection::Count(Lane& lane, const Request& request, const Reply& reply, uint64_t arrived) {
   int index = MessageIndex(request.mid);
-  if (lane.counters == nullptr || index < 0) return;
-  lane.counters->messages[index].Count(reply.error, request.payload.size(), reply.size,
-                                       MonotonicNanoseconds() - arrived);
+  if (options_.counters == nullptr || index < 0) return;
+  options_.counters->Count(lane.index, static_cast<size_t>(index), reply.error, request.payload.size(), reply.size,
+                           MonotonicNanoseconds() - arrived);
 }
 
 Result<size_t> Connection::Handle(Lane& lane, const Request& request, std::span<std::byte> response,
@@ -212,7 +212,7 @@ Result<ChannelResp> Connection::MakeChannel(Call& call) {
 
 void Connection::ServeChannel(ChannelLane& lane) {
   Channel& channel = *lane.channel;
-  if (options_.counters != nullptr) options_.counters->channels.fetch_add(1, std::memory_order_relaxed);
+  if (options_.counters != nullptr) options_.counters->summary.channels.fetch_add(1, std::memory_order_relaxed);
   if (channel.Accept()) {
     auto incoming = channel.Receive();
     while (incoming) {
@@ -228,7 +228,7 @@ void Connection::ServeChannel(ChannelLane& lane) {
     }
   }
   channel.Shutdown();
-  if (options_.counters != nullptr) options_.counters->channels.fetch_sub(1, std::memory_order_relaxed);
+  if (options_.counters != nullptr) options_.counters->summary.channels.fetch_sub(1, std::memory_order_relaxed);
 }
 
 }  // namespace lisafs

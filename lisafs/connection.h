@@ -85,7 +85,7 @@ class Connection {
     Lane(size_t index, const Options& options);
 
     Channel* channel = nullptr;            // Null: the socket.
-    LaneCounters* counters = nullptr;      // Null: nothing is counted.
+    const size_t index;                    // 0 for the socket.
     std::unique_ptr<std::byte[]> request;  // Room for the private copy of the largest message.
   };
   struct ChannelLane {

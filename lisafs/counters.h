@@ -1,6 +1,7 @@
 #ifndef LISAFS_LISAFS_COUNTERS_H_
 #define LISAFS_LISAFS_COUNTERS_H_
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,7 +21,7 @@
 namespace lisafs {
 
 inline constexpr uint64_t kCountersMagic = 0x3153464153494c31;  // "1LISAFS1"
-inline constexpr uint32_t kCountersVersion = 1;
+inline constexpr uint32_t kCountersVersion = 2;
 
 inline constexpr size_t kMaxMounts = 64;
 inline constexpr size_t kMaxChannels = 4;
@@ -45,7 +46,6 @@ class Counter {
 };
 
 struct MessageCounters {
-  Counter calls;
   Counter errors;
   Counter bytes_received;  // Payload bytes of requests,
   Counter bytes_sent;      // and of responses.
@@ -53,9 +53,7 @@ struct MessageCounters {
   Counter latency[kLatencyBuckets];
   Counter errnos[kErrnoSlots];
 
-  // Counts one call; `error` is 0 for success.
   void Count(int error, uint64_t received, uint64_t sent, uint64_t nanoseconds) {
-    calls.Add(1);
     bytes_received.Add(received);
     bytes_sent.Add(sent);
     latency_ns.Add(nanoseconds);
@@ -72,11 +70,33 @@ struct LaneCounters {
   MessageCounters messages[kMessageSlots];  // By MessageIndex.
 };
 
-struct MountCounters {
+// What a reader looks at first: it tells which of the lane's messages there is something to read of.
+struct alignas(64) LaneSummary {
+  Counter calls[kMessageSlots];  // By MessageIndex.
+  Counter refused;               // Answered with EACCES, EPERM or EROFS.
+  Counter exhausted;             // Answered with EMFILE, ENFILE, ENOSPC or EDQUOT.
+};
+
+// What a mount holds, and its lanes' summaries.
+struct MountSummary {
   std::atomic<uint64_t> control_fds = 0;  // Held now.
   std::atomic<uint64_t> open_fds = 0;     // Held now, bound sockets included.
   std::atomic<uint64_t> channels = 0;     // Up now.
+  LaneSummary lanes[kMaxLanes];
+};
+
+struct MountCounters {
+  MountSummary summary;
   LaneCounters lanes[kMaxLanes];
+
+  // Counts one call on a lane; `error` is 0 for success.
+  void Count(size_t lane, size_t message, int error, uint64_t received, uint64_t sent, uint64_t nanoseconds) {
+    LaneSummary& at = summary.lanes[lane];
+    at.calls[message].Add(1);
+    if (error == EACCES || error == EPERM || error == EROFS) at.refused.Add(1);
+    if (error == EMFILE || error == ENFILE || error == ENOSPC || error == EDQUOT) at.exhausted.Add(1);
+    lanes[lane].messages[message].Count(error, received, sent, nanoseconds);
+  }
 };
 
 // The file. All zero but for the first two fields when it is new; a page that nothing was counted in takes no memory.

@@ -42,7 +42,7 @@ size_t FdTable::size() const {
 
 void FdTable::Count(const FdObject& object, int64_t change) {
   if (counters_ == nullptr) return;
-  auto& held = object.kind() == FdObject::Kind::kControl ? counters_->control_fds : counters_->open_fds;
+  auto& held = object.kind() == FdObject::Kind::kControl ? counters_->summary.control_fds : counters_->summary.open_fds;
   held.fetch_add(static_cast<uint64_t>(change), std::memory_order_relaxed);
 }
 

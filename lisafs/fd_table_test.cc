@@ -78,12 +78,12 @@ TEST_F(FdTableTest, AUserKeepsAClosedObject) {
 TEST_F(FdTableTest, CountsWhatIsHeld) {
   Fdid control = table_.Insert(Control());
   table_.Insert(std::make_shared<TestOpen>(*budget_.Take(), *table_.Get<TestControl>(control)));
-  EXPECT_EQ(counters_->control_fds, 1u);
-  EXPECT_EQ(counters_->open_fds, 1u);
+  EXPECT_EQ(counters_->summary.control_fds, 1u);
+  EXPECT_EQ(counters_->summary.open_fds, 1u);
   table_.Close(control);
-  EXPECT_EQ(counters_->control_fds, 0u);
+  EXPECT_EQ(counters_->summary.control_fds, 0u);
   table_.Clear();
-  EXPECT_EQ(counters_->open_fds, 0u);
+  EXPECT_EQ(counters_->summary.open_fds, 0u);
   EXPECT_EQ(table_.size(), 0u);
 }
 

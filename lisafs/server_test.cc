@@ -127,10 +127,10 @@ TEST_F(ServerTest, ChannelsAreLimited) {
   Serve({.max_channels = 2});
   auto one = MakeChannel();
   auto two = MakeChannel();
-  EXPECT_EQ(counters_->channels, 2u);
+  EXPECT_EQ(counters_->summary.channels, 2u);
   EXPECT_EQ(ErrorOf(Mid::kChannel), static_cast<uint32_t>(ENOMEM));
   HangUp();
-  EXPECT_EQ(counters_->channels, 0u);
+  EXPECT_EQ(counters_->summary.channels, 0u);
 }
 
 // What the client does to a window while its request is handled changes nothing; what is written to it is not believed.
@@ -177,15 +177,16 @@ TEST_F(ServerTest, CountsByLaneAndMessage) {
   ASSERT_TRUE(channel->SendAndReceive(Mid::kFStat, 8, nullptr));
   HangUp();
   const MessageCounters& on_socket = counters_->lanes[0].messages[MessageIndex(Mid::kFStat)];
-  EXPECT_EQ(on_socket.calls.Get(), 2u);
+  const LaneSummary& socket = counters_->summary.lanes[0];
+  EXPECT_EQ(socket.calls[MessageIndex(Mid::kFStat)].Get(), 2u);
   EXPECT_EQ(on_socket.errors.Get(), 1u);
   EXPECT_EQ(on_socket.errnos[EBADF].Get(), 1u);
   EXPECT_EQ(on_socket.bytes_received.Get(), 16u);
   EXPECT_EQ(on_socket.bytes_sent.Get(), 144u + 4u);
   EXPECT_GT(on_socket.latency_ns.Get(), 0u);
-  EXPECT_EQ(counters_->lanes[1].messages[MessageIndex(Mid::kFStat)].calls.Get(), 1u);
-  EXPECT_EQ(counters_->lanes[0].messages[MessageIndex(Mid::kMount)].calls.Get(), 1u);
-  EXPECT_EQ(counters_->control_fds, 0u);
+  EXPECT_EQ(counters_->summary.lanes[1].calls[MessageIndex(Mid::kFStat)].Get(), 1u);
+  EXPECT_EQ(socket.calls[MessageIndex(Mid::kMount)].Get(), 1u);
+  EXPECT_EQ(counters_->summary.control_fds, 0u);
 }
 
 TEST_F(ServerTest, EndsWhileChannelsSleep) {

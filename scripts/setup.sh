@@ -11,7 +11,7 @@ set -euo pipefail
 
 build_packages=(
   bazel-bootstrap bazel-platforms bazel-rules-java bazel-rules-proto bazel-skylib g++
-  libabsl-dev libcli11-dev libexpected-dev libfmt-dev libgrpc++-dev libprotobuf-dev libseccomp-dev libspdlog-dev
+  libabsl-dev libcli11-dev libcpp-httplib-dev libexpected-dev libfmt-dev libgrpc++-dev libprotobuf-dev libseccomp-dev libspdlog-dev
   libsystemd-dev libtomlplusplus-dev
   nlohmann-json3-dev protobuf-compiler protobuf-compiler-grpc
   busybox-static runc
@@ -21,7 +21,7 @@ build_packages=(
 # clang: for tests/fuzz.
 other_packages=(
   libbenchmark-dev libgmock-dev libgtest-dev
-  acl attr ca-certificates crun git jq mmdebstrap podman procps python3 python3-venv runsc sqlite3 strace
+  acl attr ca-certificates crun git jq mmdebstrap podman procps prometheus python3 python3-venv runsc sqlite3 strace systemd tmux
   golang-1.19-go golang-gvisor-gvisor-dev
   bindfs fio fuse-overlayfs make
   clang-14 libclang-rt-14-dev

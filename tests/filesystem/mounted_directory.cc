@@ -197,7 +197,7 @@ void MountedDirectory::KillBroker() {
 
 uint64_t MountedDirectory::Calls(Mid message) const {
   uint64_t calls = 0;
-  for (const LaneCounters& lane : counters_->mounts[0].lanes) calls += lane.messages[MessageIndex(message)].calls.Get();
+  for (const LaneSummary& lane : counters_->mounts[0].summary.lanes) calls += lane.calls[MessageIndex(message)].Get();
   return calls;
 }
 

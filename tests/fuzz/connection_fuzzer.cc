@@ -234,8 +234,8 @@ void RunOnce(FuzzInput input) {
       client.Run(input, /*mount=*/options % 64 != 9);
     }
     serving.join();
-    Check(world->counters.control_fds == 0 && world->counters.open_fds == 0, "FDs are still counted");
-    Check(world->counters.channels == 0, "channels are still counted");
+    Check(world->counters.summary.control_fds == 0 && world->counters.summary.open_fds == 0, "FDs are still counted");
+    Check(world->counters.summary.channels == 0, "channels are still counted");
     Check(world->server.tree.size() == 1, "nodes are left");
   }
   Check(world->server.tree.size() == 0, "the root is left");
