@@ -1,18 +1,23 @@
 // The operator's client of lisafsd. Run it with --help for how.
 
-#include <google/protobuf/util/json_util.h>
 #include <grpcpp/grpcpp.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
-#include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <fstream>
 #include <functional>
+#include <iterator>
+#include <memory>
+#include <tuple>
 
+#include "base/command_line.h"
 #include "base/program.h"
+#include "control/client_tools.h"
+#include "control/follow_events.h"
 #include "control/mount_options.h"
 #include "control/report.h"
+#include "control/top_command.h"
 #include "proto/lisafs/control/v1/control.grpc.pb.h"
 
 namespace lisafs {
@@ -24,7 +29,13 @@ struct Options {
   std::string socket = "/run/lisafs/control.sock";
   bool json = false;
   bool watch = false;
+  // Over TLS, if there is an address.
+  std::string address, authority, certificate, key;
   std::string sandbox;  // Empty: all.
+  bool replay = false;
+  int rounds = 0;
+  double interval = 1;  // Seconds.
+  char order = 'c';
   std::string target;
   std::vector<std::string> words;  // Of a mount's policy.
   std::string source;
@@ -34,48 +45,10 @@ struct Options {
   uint32_t wait_seconds = 0;  // 0: not at all.
 };
 
-using Stub = v1::Control::Stub;
-using Command = std::function<grpc::Status(Stub&, const Options&)>;
-
-constexpr auto kPatience = std::chrono::seconds(10);
 // lisafsd gives up on a container that does not answer before this is over.
 constexpr auto kChangePatience = std::chrono::seconds(40);
 
-void SetDeadline(grpc::ClientContext& context, std::chrono::seconds patience = kPatience) {
-  context.set_deadline(std::chrono::system_clock::now() + patience);
-}
-
-void Print(const std::string& text) {
-  if (fwrite(text.data(), 1, text.size(), stdout) != text.size() || fflush(stdout) != 0) DieErrno("standard output");
-}
-
-// One message as protobuf says it in JSON, for a stream on a line of its own.
-void PrintJson(const google::protobuf::Message& message, bool one_line) {
-  google::protobuf::util::JsonPrintOptions format;
-  format.add_whitespace = !one_line;
-  format.always_print_primitive_fields = true;
-  std::string json;
-  auto status = google::protobuf::util::MessageToJsonString(message, &json, format);
-  if (!status.ok()) Die("JSON", std::string(status.message()));
-  Print(one_line ? json + "\n" : json);
-}
-
-// All pages of a list as one response.
-template <typename Request, typename Response>
-grpc::Status CallForAll(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                        Request request, Response& response) {
-  do {
-    grpc::ClientContext context;
-    SetDeadline(context);
-    Response page;
-    grpc::Status status = (stub.*method)(&context, request, &page);
-    if (!status.ok()) return status;
-    request.set_page_token(page.next_page_token());
-    page.clear_next_page_token();
-    response.MergeFrom(page);
-  } while (!request.page_token().empty());
-  return grpc::Status::OK;
-}
+using Command = std::function<grpc::Status(Stub&, const Options&)>;
 
 grpc::Status Sandboxes(Stub& stub, const Options& options) {
   v1::ListSandboxesResponse response;
@@ -216,11 +189,70 @@ void AddMountCommands(CLI::App& app, Options& options, Command& command) {
   set->callback([&] { command = SetMount; });
 }
 
+grpc::Status Events(Stub& stub, const Options& options) {
+  v1::WatchEventsRequest request;
+  request.set_sandbox_id(options.sandbox);
+  request.set_replay(options.replay);
+  return FollowEvents(stub, request, options.json);
+}
+
+grpc::Status ShowTop(Stub& stub, const Options& options) {
+  const auto interval = std::chrono::duration<double>(options.interval);
+  return Top(stub, {.sandbox = options.sandbox,
+                    .interval = std::chrono::duration_cast<std::chrono::milliseconds>(interval),
+                    .rounds = options.rounds,
+                    .order = TopOrderOfKey(options.order).value_or(TopOrder::kCalls)});
+}
+
+void AddWatchingCommands(CLI::App& app, Options& options, Command& command) {
+  CLI::App* events = app.add_subcommand("events", "Shows what happens, until interrupted");
+  events->add_option("SANDBOX", options.sandbox, "Only this one's");
+  events->add_flag("--replay", options.replay, "First what lisafsd remembers");
+  events->callback([&] { command = Events; });
+  CLI::App* top = app.add_subcommand("top", "Shows the busiest mounts, again and again");
+  top->add_option("SANDBOX", options.sandbox, "Only this one's");
+  top->add_option("-n", options.rounds, "So many times; 0 until interrupted")->check(CLI::NonNegativeNumber);
+  top->add_option("--interval", options.interval, "Seconds between two times")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->capture_default_str();
+  top->add_option("--sort", options.order, "c calls, e errors, l latency, b bytes, n name")
+      ->check(CLI::IsMember({'c', 'e', 'l', 'b', 'n'}))
+      ->capture_default_str();
+  top->callback([&] { command = ShowTop; });
+}
+
+std::string ReadOrDie(const std::string& path) {
+  std::ifstream file(path);
+  std::string text((std::istreambuf_iterator<char>(file)), {});
+  if (!file) Die(path, "cannot be read");
+  return text;
+}
+
+std::shared_ptr<grpc::Channel> Connect(const Options& options) {
+  grpc::ChannelArguments arguments;
+  // The environment may name a proxy. Statistics of many sandboxes are large.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetMaxReceiveMessageSize(-1);
+  if (options.address.empty()) {
+    return grpc::CreateCustomChannel("unix:" + options.socket, grpc::InsecureChannelCredentials(), arguments);
+  }
+  const grpc::SslCredentialsOptions tls = {.pem_root_certs = ReadOrDie(options.authority),
+                                           .pem_private_key = ReadOrDie(options.key),
+                                           .pem_cert_chain = ReadOrDie(options.certificate)};
+  return grpc::CreateCustomChannel(options.address, grpc::SslCredentials(tls), arguments);
+}
+
 Command ParseCommand(int argc, char** argv, Options& options) {
   CLI::App app("Shows the sandboxes of this host, their mounts and what those are asked for.", "lisafsctl");
   app.set_version_flag("--version", "lisafsctl " + std::string(kVersion));
   app.add_option("--socket", options.socket, "lisafsd's socket")->capture_default_str();
   app.add_flag("--json", options.json, "JSON instead of tables");
+  auto* address = app.add_option("--address", options.address, "A lisafsd elsewhere, HOST:PORT, over TLS");
+  for (auto [name, file, what] : {std::tuple{"--ca", &options.authority, "Who signed its certificate"},
+                                  {"--certificate", &options.certificate, "Your own certificate"},
+                                  {"--key", &options.key, "Its key"}}) {
+    address->needs(app.add_option(name, *file, what));
+  }
   app.require_subcommand(1);
   app.fallthrough();
 
@@ -235,25 +267,19 @@ Command ParseCommand(int argc, char** argv, Options& options) {
   stats->add_flag("--watch", options.watch, "Again every second, until interrupted");
   stats->callback([&] { command = Statistics; });
   AddMountCommands(app, options, command);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& success) {
-    exit(app.exit(success));
-  } catch (const CLI::ParseError& error) {
-    PrintError("usage", error.what());
-    exit(kExitUsage);
-  }
+  AddWatchingCommands(app, options, command);
+  ParseCommandLineOrExit(app, argc, argv);
   return command;
 }
 
 int Main(int argc, char** argv) {
   Options options;
   Command command = ParseCommand(argc, argv, options);
-  auto stub = v1::Control::NewStub(grpc::CreateChannel("unix:" + options.socket, grpc::InsecureChannelCredentials()));
+  auto stub = v1::Control::NewStub(Connect(options));
   grpc::Status status = command(*stub, options);
   if (status.ok()) return kExitSuccess;
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
-    Die(options.socket, "lisafsd does not answer: " + status.error_message());
+    Die(options.address.empty() ? options.socket : options.address, "lisafsd does not answer: " + status.error_message());
   }
   // The message names what it is about: "sandbox web: no such sandbox".
   Die("lisafsd", status.error_message());
