@@ -16,6 +16,7 @@
 #include "control/client_tools.h"
 #include "control/follow_events.h"
 #include "control/mount_options.h"
+#include "control/record_command.h"
 #include "control/report.h"
 #include "control/top_command.h"
 #include "proto/lisafs/control/v1/control.grpc.pb.h"
@@ -36,6 +37,8 @@ struct Options {
   int rounds = 0;
   double interval = 1;  // Seconds.
   char order = 'c';
+  std::string recorded;  // A mount's target.
+  double seconds = 10;
   std::string target;
   std::vector<std::string> words;  // Of a mount's policy.
   std::string source;
@@ -204,11 +207,22 @@ grpc::Status ShowTop(Stub& stub, const Options& options) {
                     .order = TopOrderOfKey(options.order).value_or(TopOrder::kCalls)});
 }
 
+grpc::Status RecordFiles(Stub& stub, const Options& options) {
+  const auto time = std::chrono::duration<double>(options.seconds);
+  return Record(stub, options.sandbox, options.recorded, std::chrono::duration_cast<std::chrono::milliseconds>(time),
+                options.json);
+}
+
 void AddWatchingCommands(CLI::App& app, Options& options, Command& command) {
   CLI::App* events = app.add_subcommand("events", "Shows what happens, until interrupted");
   events->add_option("SANDBOX", options.sandbox, "Only this one's");
   events->add_flag("--replay", options.replay, "First what lisafsd remembers");
   events->callback([&] { command = Events; });
+  CLI::App* record = app.add_subcommand("record", "Shows which files of a mount are used, and how");
+  record->add_option("SANDBOX", options.sandbox)->required();
+  record->add_option("TARGET", options.recorded, "As the container sees it")->required();
+  record->add_option("--seconds", options.seconds, "For so long")->check(CLI::PositiveNumber)->capture_default_str();
+  record->callback([&] { command = RecordFiles; });
   CLI::App* top = app.add_subcommand("top", "Shows the busiest mounts, again and again");
   top->add_option("SANDBOX", options.sandbox, "Only this one's");
   top->add_option("-n", options.rounds, "So many times; 0 until interrupted")->check(CLI::NonNegativeNumber);
@@ -279,7 +293,8 @@ int Main(int argc, char** argv) {
   grpc::Status status = command(*stub, options);
   if (status.ok()) return kExitSuccess;
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
-    Die(options.address.empty() ? options.socket : options.address, "lisafsd does not answer: " + status.error_message());
+    Die(options.address.empty() ? options.socket : options.address,
+        "lisafsd does not answer: " + status.error_message());
   }
   // The message names what it is about: "sandbox web: no such sandbox".
   Die("lisafsd", status.error_message());

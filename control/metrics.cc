@@ -182,12 +182,14 @@ void AddProcesses(Exposition& out, const std::vector<ProcessStatistics>& process
   for (const Metric& metric : metrics) {
     out.Begin(metric.name, "gauge", metric.help);
     for (const ProcessStatistics& process : processes) {
-      out.Add({{"sandbox", process.sandbox_id()}, {"program", process.program()}}, (process.*metric.value)());
+      out.Add({{"sandbox", process.sandbox_id()}, {"mount", process.mount_target()}, {"program", process.program()}},
+              (process.*metric.value)());
     }
   }
   out.Begin("lisafs_process_cpu_seconds_total", "counter", "CPU time that it has used.");
   for (const ProcessStatistics& process : processes) {
-    out.Add({{"sandbox", process.sandbox_id()}, {"program", process.program()}}, Seconds(process.cpu_nanoseconds()));
+    out.Add({{"sandbox", process.sandbox_id()}, {"mount", process.mount_target()}, {"program", process.program()}},
+            Seconds(process.cpu_nanoseconds()));
   }
 }
 

@@ -64,8 +64,8 @@ TEST(MetricsTest, HaveEveryMeasurement) {
            "lisafs_request_duration_seconds_bucket" + mount + ",message=\"FStat\",le=\"+Inf\"} 10",
            "lisafs_request_duration_seconds_sum" + mount + ",message=\"FStat\"} 1.500000001",
            "lisafs_request_duration_seconds_count" + mount + ",message=\"FStat\"} 10",
-           std::string("lisafs_process_resident_memory_bytes{sandbox=\"web\",program=\"gofer\"} 4096"),
-           std::string("lisafs_process_cpu_seconds_total{sandbox=\"web\",program=\"gofer\"} 0.020000000"),
+           std::string("lisafs_process_resident_memory_bytes{sandbox=\"web\",mount=\"\",program=\"gofer\"} 4096"),
+           std::string("lisafs_process_cpu_seconds_total{sandbox=\"web\",mount=\"\",program=\"gofer\"} 0.020000000"),
        }) {
     EXPECT_THAT(text, HasSubstr("\n" + line + "\n"));
   }

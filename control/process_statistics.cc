@@ -57,17 +57,24 @@ std::optional<control::v1::ProcessStatistics> ReadProcess(pid_t pid) {
 
 std::vector<control::v1::ProcessStatistics> ProcessesOf(const control::v1::Sandbox& sandbox) {
   std::vector<control::v1::ProcessStatistics> processes;
-  auto add = [&](const char* program, pid_t pid) {
+  auto add = [&](const char* program, const std::string& target, pid_t pid) {
     if (pid == 0) return;
     auto process = ReadProcess(pid);
     if (!process) return;
     process->set_sandbox_id(sandbox.id());
+    process->set_mount_target(target);
     process->set_program(program);
     processes.push_back(*std::move(process));
   };
-  add("gofer", sandbox.gofer_pid());
-  add("plugin", sandbox.plugin_pid());
-  add("broker", sandbox.broker_pid());
+  auto add_all = [&](const std::string& target, const auto& of) {
+    add("gofer", target, of.gofer_pid());
+    add("plugin", target, of.plugin_pid());
+    add("broker", target, of.broker_pid());
+  };
+  add_all("", sandbox);
+  for (const control::v1::Mount& mount : sandbox.mounts()) {
+    if (mount.added()) add_all(mount.spec().target(), mount);
+  }
   return processes;
 }
 

@@ -7,7 +7,11 @@
 #include <chrono>
 #include <thread>
 
+#include "base/escape.h"
+#include "base/status.h"
+#include "control/access_recorder.h"
 #include "control/errors.h"
+#include "control/gofer_tree.h"
 #include "control/process_statistics.h"
 #include "control/validation.h"
 
@@ -61,6 +65,7 @@ ControlService::ControlService(Registry& registry, Events& events, Gate& gate)
   Serve("GetStatistics", Role::kReader, &ControlService::GetStatistics);
   Serve("WatchStatistics", Role::kReader, &ControlService::WatchStatistics);
   Serve("WatchEvents", Role::kReader, &ControlService::WatchEvents);
+  Serve("RecordAccess", Role::kAdmin, &ControlService::RecordAccess);
 }
 
 template <typename Request, typename Response>
@@ -224,6 +229,54 @@ grpc::Status ControlService::WatchEvents(ServerContext* context, const control::
       }
     } while (response.events().empty() && response.missed() == 0);
     response.set_resume_token(events_.Token(next));
+  }
+  return WhyStopped(*context);
+}
+
+grpc::Status ControlService::RecordAccess(ServerContext* context, const control::v1::RecordAccessRequest* request,
+                                          grpc::ServerWriter<control::v1::RecordAccessResponse>* writer) {
+  const std::string& id = request->sandbox_id();
+  if (absl::Status valid = ValidateSandboxId(id); !valid.ok()) return ToGrpc(valid);
+  auto sandbox = registry_.Get(id);
+  if (!sandbox.ok()) return ToGrpc(sandbox.status());
+  const auto& mounts = sandbox->mounts();
+  const auto mount = std::find_if(mounts.begin(), mounts.end(),
+                                  [&](const auto& each) { return each.spec().target() == request->target(); });
+  if (mount == mounts.end()) {
+    return ToGrpc(absl::NotFoundError(absl::StrCat("sandbox ", id, ": no mount ", Escape(request->target()))));
+  }
+  const pid_t gofer = mount->gofer_pid();
+  // Its place among those that this gofer serves.
+  const auto place = std::count_if(mounts.begin(), mount, [&](const auto& each) { return each.gofer_pid() == gofer; });
+  auto tree = GoferTreePath(gofer, static_cast<size_t>(place));
+  if (!tree.ok()) return ToGrpc(Annotate(absl::StrCat("sandbox ", id), tree.status()));
+  auto recorder = AccessRecorder::Start(*tree);
+  if (!recorder.ok()) return ToGrpc(Annotate(absl::StrCat("sandbox ", id), recorder.status()));
+
+  constexpr auto kBetweenQuestions = milliseconds(200);
+  control::v1::RecordAccessResponse response;
+  bool incomplete = false;
+  while (writer->Write(response)) {
+    do {
+      if (context->IsCancelled() || stopping_) return WhyStopped(*context);
+      // While it is the sandbox's the process id has meant this gofer.
+      auto now = registry_.Get(id);
+      if (!now.ok()) return ToGrpc(now.status());
+      const auto& known = now->mounts();
+      const bool is_served =
+          std::any_of(known.begin(), known.end(), [&](const auto& each) { return each.gofer_pid() == gofer; });
+      if (!is_served) return ToGrpc(absl::FailedPreconditionError("the gofer is gone"));
+      response.Clear();
+      for (const auto& [path, access] : recorder->Collect(kBetweenQuestions)) {
+        control::v1::FileAccess* file = response.add_files();
+        file->set_path(path);
+        file->set_read(access.read);
+        file->set_written(access.written);
+        file->set_executed(access.executed);
+      }
+    } while (response.files().empty() && recorder->incomplete() == incomplete);
+    incomplete = recorder->incomplete();
+    response.set_incomplete(incomplete);
   }
   return WhyStopped(*context);
 }

@@ -48,6 +48,8 @@ class ControlService final : public GuardedService {
                                grpc::ServerWriter<control::v1::WatchStatisticsResponse>* writer);
   grpc::Status WatchEvents(grpc::ServerContext* context, const control::v1::WatchEventsRequest* request,
                            grpc::ServerWriter<control::v1::WatchEventsResponse>* writer);
+  grpc::Status RecordAccess(grpc::ServerContext* context, const control::v1::RecordAccessRequest* request,
+                            grpc::ServerWriter<control::v1::RecordAccessResponse>* writer);
 
   // The sandboxes that a request is about: the one with this id, or the page it wants of all of them.
   template <typename Request, typename Response>
