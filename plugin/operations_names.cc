@@ -23,8 +23,8 @@ Status Operations::MakeNode(Call& call, const fuse_mknod_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(std::string_view name, call.arguments.TakeName());
   LISAFS_ASSIGN_OR_RETURN(Pinned directory, nodes_.Pin(call.header.nodeid));
   MknodAtReq request{.common = Creation(directory, call.header, Masked(directory, in.mode, in.umask)), .name = name};
-  Result<InodeResp> made = Fail(EPERM);  // No devices.
-  if (S_ISREG(in.mode)) {
+  Result<InodeResp> made = Fail(EPERM);                          // No devices.
+  if (S_ISREG(in.mode) || (S_ISCHR(in.mode) && in.rdev == 0)) {  // The latter is an overlay's whiteout.
     made = client_.Call<Mid::kMknodAt>(request);
   } else if ((S_ISFIFO(in.mode) || S_ISSOCK(in.mode)) && client_.Supports(Mid::kMakeNodeAt)) {
     made = client_.Call<Mid::kMakeNodeAt>(request);

@@ -37,14 +37,14 @@ TEST_F(OperationsTest, MakesWhatTheKernelCanServeItself) {
     uint32_t mode;
     int error;
     Mid message;
-  } cases[] = {{S_IFREG | 0644, 0, Mid::kMknodAt},
-               {S_IFIFO | 0644, 0, Mid::kMakeNodeAt},
-               {S_IFSOCK | 0755, 0, Mid::kMakeNodeAt},
-               {S_IFCHR | 0600, EPERM, Mid::kError},
-               {S_IFBLK | 0600, EPERM, Mid::kError}};
-  for (auto [mode, error, message] : cases) {
+    uint32_t device = 0;
+  } cases[] = {{S_IFREG | 0644, 0, Mid::kMknodAt},     {S_IFIFO | 0644, 0, Mid::kMakeNodeAt},
+               {S_IFSOCK | 0755, 0, Mid::kMakeNodeAt}, {S_IFCHR | 0600, EPERM, Mid::kError, 0x103},
+               {S_IFCHR | 0600, 0, Mid::kMknodAt},     {S_IFBLK | 0600, EPERM, Mid::kError}};
+  for (auto [mode, error, message, device] : cases) {
     client.calls.clear();
-    EXPECT_EQ(Ask(FUSE_MKNOD, kRoot, fuse_mknod_in{.mode = mode}, std::to_string(mode)).error, error) << mode;
+    fuse_mknod_in request = {.mode = mode, .rdev = device};
+    EXPECT_EQ(Ask(FUSE_MKNOD, kRoot, request, std::to_string(mode)).error, error) << mode;
     if (error == 0) {
       EXPECT_EQ(client.calls[message], 1) << mode;
       EXPECT_EQ(client.Get(std::to_string(mode))->stat.mode, mode);

@@ -233,7 +233,28 @@ TEST_F(Differential, Listed) {
   Container container(*this, *bundle_, Id("listed"));
   Ran ran = container.ExecCommand({"/bin/actor", "scenarios", "listed", "/work"});
   ASSERT_TRUE(ran.ok()) << ran;
-  EXPECT_EQ(ran.out, R"()");
+  EXPECT_EQ(ran.out, R"(== names = 
+a character device = EPERM
+a block device = EPERM
+a whiteout = ok
+a rename that leaves a whiteout = EINVAL
+== attributes = 
+security.test = EPERM
+a value of 65536 bytes = E2BIG
+now as = 1000
+write = 1
+stat file = mode 102666 links 1 owner 0:0 size 7
+now as = 1000
+a chown that names nobody = ok
+stat file = mode 104755 links 1 owner 0:0 size 7
+the attribute of a deleted file = EINVAL
+setting it = EINVAL
+== data = 
+seeking = 9223372036854775807
+FICLONE = EOPNOTSUPP
+FIEMAP = EOPNOTSUPP
+FS_IOC_GETFLAGS = ENOTTY
+)");
 }
 
 // How many of a file's pages in the host's cache are not on the disk; -1 if the kernel does not say.

@@ -57,20 +57,6 @@ void Data() {
   SayOk("FIEMAP", ioctl(fd, FS_IOC_FIEMAP, &map));
   int flags = 0;
   SayOk("FS_IOC_GETFLAGS", ioctl(fd, FS_IOC_GETFLAGS, &flags));
-  int direct = open("file", O_RDWR | O_DIRECT | O_CLOEXEC);
-  char buffer[100];
-  Say("a few bytes directly", pread(direct, buffer + 1, 10, 3));
-  MakeFile("lease");
-  int lease = open("lease", O_RDONLY | O_CLOEXEC);
-  SayOk("a lease for reading", fcntl(lease, F_SETLEASE, F_RDLCK));
-  SayOk("a lease for writing", fcntl(lease, F_SETLEASE, F_WRLCK));
-  struct {
-    file_handle handle;
-    char rest[128];
-  } handle = {};
-  handle.handle.handle_bytes = sizeof handle.rest;
-  int mount = 0;
-  SayOk("a file handle", name_to_handle_at(AT_FDCWD, "file", &handle.handle, &mount, 0));
 }
 
 }  // namespace

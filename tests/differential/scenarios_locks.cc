@@ -172,6 +172,24 @@ void Deadlock() {
   waitpid(child, nullptr, 0);
 }
 
+void LeasesAndHandles() {
+  MakeFile("file");
+  int fd = open("file", O_RDONLY | O_CLOEXEC);
+  SayOk("a lease for reading", fcntl(fd, F_SETLEASE, F_RDLCK));
+  Say("the lease", fcntl(fd, F_GETLEASE));
+  SayOk("given up", fcntl(fd, F_SETLEASE, F_UNLCK));
+  int writing = open("file", O_WRONLY | O_CLOEXEC);
+  SayOk("a lease for reading while somebody writes", fcntl(fd, F_SETLEASE, F_RDLCK));
+  SayOk("a lease for writing while somebody reads", fcntl(writing, F_SETLEASE, F_WRLCK));
+  struct {
+    file_handle handle;
+    char rest[128];
+  } handle = {};
+  handle.handle.handle_bytes = sizeof handle.rest;
+  int mount = 0;
+  SayOk("a file handle", name_to_handle_at(AT_FDCWD, "file", &handle.handle, &mount, 0));
+}
+
 }  // namespace
 
 Group LockScenarios() {
@@ -180,7 +198,8 @@ Group LockScenarios() {
            {"ranges", Ranges},
            {"of-descriptors", OfDescriptors},
            {"waiting", Waiting},
-           {"deadlock", Deadlock}}};
+           {"deadlock", Deadlock},
+           {"leases-and-handles", LeasesAndHandles}}};
 }
 
 }  // namespace lisafs::differential

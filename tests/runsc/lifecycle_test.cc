@@ -164,7 +164,7 @@ TEST_P(Lifecycle, HostSocketsAndFifos) {
   ASSERT_EQ(mkfifo(Path("data/fifo").c_str(), 0666), 0);
   sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
   Path("data/socket").copy(address.sun_path, sizeof address.sun_path - 1);
-  Fd listening(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  Fd listening(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   ASSERT_EQ(bind(listening.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   ASSERT_EQ(listen(listening.get(), 1), 0);
   // Open for both, so that neither end waits for the other to be opened.
@@ -172,7 +172,7 @@ TEST_P(Lifecycle, HostSocketsAndFifos) {
   ASSERT_EQ(write(fifo.get(), "through a FIFO\n", 15), 15);
   std::thread host([&] {
     Fd connection(accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (connection) EXPECT_EQ(write(connection.get(), "through a socket\n", 17), 17);
+    EXPECT_TRUE(connection && write(connection.get(), "through a socket\n", 17) == 17);
   });
 
   {
