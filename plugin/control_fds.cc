@@ -127,9 +127,16 @@ Pinned InodeTable::PinHere(Locked& lock, Node& node) {
   return Pinned(this, NodeRef(this, &node), node.fd_);
 }
 
-void InodeTable::Unpin(Node& node) {
+void InodeTable::Unpin(Node& node, bool lasting) {
   Locked lock(*this);
   --node.pins_;
+  if (lasting) --node.lasting_pins_;
+  Settle(lock, node);
+}
+
+void InodeTable::MakeLasting(Node& node) {
+  Locked lock(*this);
+  ++node.lasting_pins_;
   Settle(lock, node);
 }
 
@@ -154,7 +161,7 @@ void InodeTable::GiveUpFd(Locked& lock, Node& node) {
 // Puts the node's FD where it belongs after its pins, names or FD changed, and keeps the budget.
 void InodeTable::Settle(Locked& lock, Node& node) {
   if (node.fd_ == kInvalidFdid) return;
-  if (node.wrong_position_ && node.pins_ == 0) return GiveUpFd(lock, node);
+  if (node.wrong_position_ && node.pins_ == node.lasting_pins_) return GiveUpFd(lock, node);
   bool evictable = node.pins_ == 0 && !node.names_.empty() && !IsRoot(node);
   auto& from = node.evictable_ ? evictable_ : held_;
   auto& to = evictable ? evictable_ : held_;

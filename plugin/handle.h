@@ -19,7 +19,7 @@ namespace lisafs {
 // and the kernel does not pass the file through.
 struct Handle {
   Handle(Client& client, Pinned node, Fdid fd, Fd host, bool read_write = false)
-      : client(client), pinned(std::move(node)), fd(fd), read_write(read_write), host(std::move(host)) {}
+      : client(client), pinned(std::move(node).Lasting()), fd(fd), read_write(read_write), host(std::move(host)) {}
   ~Handle() { client.CloseLater(fd); }
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;

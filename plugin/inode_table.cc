@@ -41,7 +41,12 @@ NodeRef::~NodeRef() {
 }
 
 Pinned::~Pinned() {
-  if (ref_) table_->Unpin(*ref_);
+  if (ref_) table_->Unpin(*ref_, lasting_);
+}
+
+Pinned Pinned::Lasting() && {
+  if (ref_ && !std::exchange(lasting_, true)) table_->MakeLasting(*ref_);
+  return std::move(*this);
 }
 
 InodeTable::Locked::~Locked() {

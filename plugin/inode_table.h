@@ -133,7 +133,8 @@ class InodeTable {
 
   bool IsRoot(const Node& node) const { return &node == root_; }
   void Unref(Node* node);
-  void Unpin(Node& node);
+  void Unpin(Node& node, bool lasting);
+  void MakeLasting(Node& node);
 
   // With the lock held.
   void UnrefHere(Locked& lock, Node* node);

@@ -101,6 +101,7 @@ class Node {
 
   Fdid fd_ = kInvalidFdid;
   uint32_t pins_ = 0;
+  uint32_t lasting_pins_ = 0;    // Of pins_, those that do not use the FD.
   bool wrong_position_ = false;  // fd_ is at a name that is gone while others live: to be given up when not in use.
   bool evictable_ = false;       // Which of the table's lists fd_place_ is in.
   std::list<Node*>::iterator fd_place_;
@@ -136,14 +137,19 @@ class NodeRef {
 class Pinned {
  public:
   Pinned() = default;
-  Pinned(Pinned&& other) noexcept : table_(other.table_), ref_(std::move(other.ref_)), fd_(other.fd_) {}
+  Pinned(Pinned&& other) noexcept
+      : table_(other.table_), ref_(std::move(other.ref_)), fd_(other.fd_), lasting_(other.lasting_) {}
   Pinned& operator=(Pinned&& other) noexcept {
     std::swap(table_, other.table_);
     std::swap(fd_, other.fd_);
+    std::swap(lasting_, other.lasting_);
     ref_ = std::move(other.ref_);
     return *this;
   }
   ~Pinned();
+  // One that keeps the control FD for as long as a file is open, but does not use it: should the name go at which the
+  // FD stands, while the file has others, the FD is given up all the same.
+  Pinned Lasting() &&;
 
   explicit operator bool() const { return static_cast<bool>(ref_); }
   Node& node() const { return *ref_; }
@@ -157,6 +163,7 @@ class Pinned {
   InodeTable* table_ = nullptr;
   NodeRef ref_;
   Fdid fd_ = kInvalidFdid;
+  bool lasting_ = false;
 };
 
 }  // namespace lisafs
