@@ -165,6 +165,8 @@ void Mount::WorkOnRing(FuseQueue& queue, size_t index) {
     auto request = ring.Receive(room);
     if (!request) {
       if (request.error() == Errno(ENODEV)) return;
+      // Switched off between the kernel's offer and our answer, so that the kernel has nothing to do with rings.
+      if (request.error() == Errno(EOPNOTSUPP)) return;
       // Requests that are put here would wait for ever.
       Die("FUSE over io_uring", request.error().ToString());
     }

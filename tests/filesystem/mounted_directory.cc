@@ -1,7 +1,9 @@
 #include "tests/filesystem/mounted_directory.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -41,17 +43,35 @@ std::optional<Process> Start(Command command, const std::string& log_path) {
   return std::move(*ready);
 }
 
-// With LISAFS_TEST_IO_URING, has the kernel offer FUSE over io_uring from now on until this process ends; other mounts
-// that are made meanwhile do not ask for it. Another test that ends may have switched it off again.
-bool SwitchOnIoUring() {
-  static constexpr char kSwitch[] = "/sys/module/fuse/parameters/enable_uring";
-  if (getenv("LISAFS_TEST_IO_URING") == nullptr) return false;
-  if (ReadFile(kSwitch).value_or("") != "Y\n") {
+// With LISAFS_TEST_IO_URING, has the kernel offer FUSE over io_uring until this process ends; other mounts that are
+// made meanwhile do not ask for it. Several tests may be at it at once: the last one puts the switch back.
+class IoUringSwitch {
+ public:
+  IoUringSwitch() : lock_(open("/run/lock/lisafs-test-io-uring", O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+    if (flock(lock_.get(), LOCK_EX | LOCK_NB) == 0) {
+      const std::string before = ReadFile(kSwitch).value_or("N");
+      EXPECT_EQ(pwrite(lock_.get(), before.data(), 1, 0), 1);
+    }
+    flock(lock_.get(), LOCK_SH);
     std::ofstream(kSwitch) << "Y" << std::flush;
-    static const int switch_off = atexit([] { std::ofstream(kSwitch) << "N" << std::flush; });
-    EXPECT_EQ(switch_off, 0);
   }
-  return ReadFile(kSwitch).value_or("") == "Y\n";
+  ~IoUringSwitch() {
+    char before = 'N';
+    if (flock(lock_.get(), LOCK_EX | LOCK_NB) == 0 && pread(lock_.get(), &before, 1, 0) == 1) {
+      std::ofstream(kSwitch) << before << std::flush;
+    }
+  }
+  bool on() const { return ReadFile(kSwitch).value_or("") == "Y\n"; }
+
+ private:
+  static constexpr char kSwitch[] = "/sys/module/fuse/parameters/enable_uring";
+  const Fd lock_;
+};
+
+bool SwitchOnIoUring() {
+  if (getenv("LISAFS_TEST_IO_URING") == nullptr) return false;
+  static const IoUringSwitch io_uring;
+  return io_uring.on();
 }
 
 }  // namespace
@@ -187,6 +207,12 @@ void MountedDirectory::KillPlugin() {
     EXPECT_TRUE(broker_->Wait(kPatience));
     broker_.reset();
   }
+  if (!io_uring_) return;
+  // The kernel puts rings away after their process, and only then the device that they hold.
+  EXPECT_TRUE(Eventually(kPatience, [&] {
+    struct stat stat;
+    return ::stat((mounted_ + "/none-of-this-name").c_str(), &stat) != 0 && errno == ENOTCONN;
+  }));
 }
 
 void MountedDirectory::KillBroker() {
@@ -196,6 +222,8 @@ void MountedDirectory::KillBroker() {
 }
 
 uint64_t MountedDirectory::Calls(Mid message) const {
+  // The gofer counts a request once it has answered.
+  usleep(20'000);
   uint64_t calls = 0;
   for (const LaneSummary& lane : counters_->mounts[0].summary.lanes) calls += lane.calls[MessageIndex(message)].Get();
   return calls;

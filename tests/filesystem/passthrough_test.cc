@@ -371,10 +371,7 @@ TEST_F(Passthrough, TheFileSystemIsGoneWithThePlugin) {
   files_->KillPlugin();
   struct stat stat;
   EXPECT_EQ(::stat((*files_ / "g").c_str(), &stat), -1);
-  // Over io_uring the kernel may still be putting away what the plugin left.
-  if (!files_->io_uring() || errno != ECONNABORTED) {
-    EXPECT_EQ(errno, ENOTCONN);
-  }
+  EXPECT_EQ(errno, ENOTCONN);
 }
 
 }  // namespace
