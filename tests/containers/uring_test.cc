@@ -1,13 +1,18 @@
 // A container on FUSE over io_uring, which lisafsd switches on when it is told to.
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <thread>
 
+#include "base/fd.h"
 #include "tests/containers/host.h"
 
 namespace lisafs::tests {
@@ -15,11 +20,14 @@ namespace {
 
 constexpr char kSwitch[] = "/sys/module/fuse/parameters/enable_uring";
 
-// Leaves the host's switch as it was.
+// Leaves the host's switch as it was. Other tests that use it meanwhile (tests/filesystem) wait, or are waited for.
 class IoUring : public Host {
  protected:
   void SetUp() override {
+    lock_.reset(open("/run/lock/lisafs-test-io-uring", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    ASSERT_EQ(flock(lock_.get(), LOCK_EX), 0);
     before_ = ReadFile(kSwitch).value_or("");
+    EXPECT_EQ(pwrite(lock_.get(), before_.data(), std::min<size_t>(before_.size(), 1), 0), before_.empty() ? 0 : 1);
     Host::SetUp();
     if (before_.empty()) GTEST_SKIP() << "this kernel has no FUSE over io_uring";
     if (PlainRuntime()) GTEST_SKIP() << "without LISAFS";
@@ -40,6 +48,7 @@ class IoUring : public Host {
   }
 
  private:
+  Fd lock_;
   std::string before_;
 };
 
