@@ -133,9 +133,9 @@ absl::StatusOr<std::vector<Parts>> MakeParts(const CreateSandboxRequest& request
 // As lisafs-gofer's command line has them.
 std::string GoferOptions(const MountSpec& spec, bool passthrough) {
   return absl::StrCat(spec.read_only() ? ":ro" : "", spec.withhold_descriptors() ? ":nodonate" : "",
-                      passthrough ? ":passthrough" : "", spec.open_host_sockets() ? ":uds-open" : "",
-                      spec.create_host_sockets() ? ":uds-create" : "", spec.open_host_fifos() ? ":fifo" : "",
-                      spec.donate_mount_point() ? ":mountpoint" : "");
+                      passthrough ? ":passthrough" : "", spec.cache() == MountSpec::CACHE_SHARED ? ":watch" : "",
+                      spec.open_host_sockets() ? ":uds-open" : "", spec.create_host_sockets() ? ":uds-create" : "",
+                      spec.open_host_fifos() ? ":fifo" : "", spec.donate_mount_point() ? ":mountpoint" : "");
 }
 
 // What the gofer is given besides its mounts. `broker` and `lifeline` need not be valid.
@@ -179,6 +179,7 @@ Command PluginCommand(const SandboxPrograms& programs, const CreateSandboxReques
     // A single file is not worth a thread for each CPU.
     const bool io_uring = programs.fuse_io_uring && S_ISDIR(all[i].tree.type);
     command.Add(absl::StrCat(fuse, ":", connection, spec.read_only() ? ":ro" : "",
+                             spec.cache() == MountSpec::CACHE_EXCLUSIVE ? ":exclusive" : "",
                              PassesThrough(request, spec) ? ":passthrough" : "", io_uring ? ":uring" : ""));
   }
   command.Add("--policy");

@@ -87,7 +87,9 @@ absl::StatusOr<std::vector<std::string>> ControlService::Page(const std::string&
 grpc::Status ControlService::CreateSandbox(ServerContext* context, const control::v1::CreateSandboxRequest* request,
                                            control::v1::CreateSandboxResponse* response) {
   if (absl::Status valid = ValidateCreateSandbox(*request); !valid.ok()) return ToGrpc(valid);
-  auto sandbox = registry_.Create(*request, [&] { return context->IsCancelled(); });
+  control::v1::CreateSandboxRequest complete = *request;
+  ChooseCaching(complete);
+  auto sandbox = registry_.Create(complete, [&] { return context->IsCancelled(); });
   if (!sandbox.ok()) return ToGrpc(sandbox.status());
   *response->mutable_sandbox() = *std::move(sandbox);
   response->set_container_file(registry_.ContainerFile(request->id()));
@@ -142,7 +144,9 @@ grpc::Status ControlService::ListMounts(ServerContext*, const control::v1::ListM
 grpc::Status ControlService::AddMount(ServerContext* context, const control::v1::AddMountRequest* request,
                                       control::v1::AddMountResponse* response) {
   if (absl::Status valid = ValidateAddMount(*request); !valid.ok()) return ToGrpc(valid);
-  auto mount = registry_.AddMount(*request, [&] { return context->IsCancelled(); });
+  control::v1::AddMountRequest complete = *request;
+  ChooseCaching(*complete.mutable_mount());
+  auto mount = registry_.AddMount(complete, [&] { return context->IsCancelled(); });
   if (!mount.ok()) return ToGrpc(mount.status());
   *response->mutable_mount() = *std::move(mount);
   return grpc::Status::OK;

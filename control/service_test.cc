@@ -46,6 +46,7 @@ TEST_F(ServiceTest, TheGoferIsToldWhatEachMountAllows) {
   request.mutable_mounts(0)->set_open_host_sockets(true);
   request.mutable_mounts(0)->set_create_host_sockets(true);
   request.mutable_mounts(1)->set_open_host_fifos(true);
+  request.mutable_mounts(0)->set_cache(v1::MountSpec::CACHE_EXCLUSIVE);
   v1::Sandbox sandbox;
   grpc::Status created = Create(request, &sandbox);
   ASSERT_TRUE(created.ok()) << created.error_message();
@@ -53,7 +54,7 @@ TEST_F(ServiceTest, TheGoferIsToldWhatEachMountAllows) {
   std::ifstream file("/proc/" + std::to_string(sandbox.gofer_pid()) + "/cmdline");
   std::string line((std::istreambuf_iterator<char>(file)), {});
   EXPECT_THAT(line, HasSubstr(std::string(":uds-open:uds-create\0--mount", 28)));
-  EXPECT_THAT(line, HasSubstr(":ro:nodonate:fifo"));
+  EXPECT_THAT(line, HasSubstr(":ro:nodonate:watch:fifo"));
 }
 
 TEST_F(ServiceTest, DeleteLeavesNothingAndItsIdIsFree) {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "base/escape.h"
 #include "base/status.h"
 #include "control/mount_policy.h"
@@ -55,6 +56,9 @@ absl::Status ValidateUse(const control::v1::MountSpec& mount, bool has_own_clien
     }
     return Annotate("mount_point", ValidatePath(mount.mount_point()));
   }
+  if (mount.cache() != control::v1::MountSpec::CACHE_UNSPECIFIED) {
+    return absl::InvalidArgumentError("cache: not for a sandbox with a client of its own");
+  }
   if (!mount.mount_point().empty()) {
     return absl::InvalidArgumentError("mount_point: not for a sandbox with a client of its own");
   }
@@ -62,6 +66,9 @@ absl::Status ValidateUse(const control::v1::MountSpec& mount, bool has_own_clien
 }
 
 absl::Status ValidateTogether(const control::v1::MountSpec& mount) {
+  if (!control::v1::MountSpec::Cache_IsValid(mount.cache())) {
+    return absl::InvalidArgumentError("cache: not a value that is known");
+  }
   if (mount.read_only() && mount.create_host_sockets()) {
     return absl::InvalidArgumentError("read_only and create_host_sockets exclude each other");
   }
@@ -143,6 +150,30 @@ absl::Status ValidatePage(int32_t size, const std::string& token) {
   if (size < 0 || size > 1000) return absl::InvalidArgumentError("page_size: not 0 to 1000");
   if (!token.empty() && !ValidateSandboxId(token).ok()) return absl::InvalidArgumentError("page_token: is none");
   return absl::OkStatus();
+}
+
+void ChooseCaching(control::v1::MountSpec& added) {
+  if (added.cache() == control::v1::MountSpec::CACHE_UNSPECIFIED) {
+    added.set_cache(control::v1::MountSpec::CACHE_SHARED);
+  }
+}
+
+void ChooseCaching(control::v1::CreateSandboxRequest& request) {
+  if (request.has_client()) return;
+  auto below = [](const std::string& path, const std::string& directory) {
+    return directory == "/" || path == directory || absl::StartsWith(path, directory + "/");
+  };
+  for (control::v1::MountSpec& mount : *request.mutable_mounts()) {
+    if (mount.cache() != control::v1::MountSpec::CACHE_UNSPECIFIED) continue;
+    const std::string source = Normalized(mount.source());
+    const bool alone =
+        std::none_of(request.mounts().begin(), request.mounts().end(), [&](const control::v1::MountSpec& other) {
+          const std::string others = Normalized(other.source());
+          return &other != &mount && (below(others, source) || below(source, others));
+        });
+    const bool exclusive = Normalized(mount.target()) == "/" && alone;
+    mount.set_cache(exclusive ? control::v1::MountSpec::CACHE_EXCLUSIVE : control::v1::MountSpec::CACHE_SHARED);
+  }
 }
 
 absl::Status ValidateInterval(uint32_t milliseconds) {

@@ -24,6 +24,11 @@ absl::Status ValidateUpdateMount(const control::v1::UpdateMountRequest& request)
 // What a list is asked for: 0 to 1,000 at a time, and behind which one.
 absl::Status ValidatePage(int32_t size, const std::string& token);
 
+// Decides what a valid request leaves open about caching: see MountSpec.Cache.
+void ChooseCaching(control::v1::CreateSandboxRequest& request);
+// The same of a mount that is added to a running sandbox.
+void ChooseCaching(control::v1::MountSpec& added);
+
 // 0, which stands for the default, or 100 to 3,600,000.
 absl::Status ValidateInterval(uint32_t milliseconds);
 

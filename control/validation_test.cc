@@ -45,6 +45,32 @@ TEST(CreateSandbox, Allowed) {
   EXPECT_TRUE(ValidateCreateSandbox(request).ok());
 }
 
+TEST(CreateSandbox, CachingIsChosen) {
+  using control::v1::MountSpec;
+  CreateSandboxRequest request = Request(3);
+  const char* sources[] = {"/pods/1/root/", "/srv", "/srv2"};
+  for (int i = 0; i < 3; ++i) request.mutable_mounts(i)->set_source(sources[i]);
+  request.mutable_mounts(0)->set_target("/");
+  request.mutable_mounts(2)->set_cache(MountSpec::CACHE_EXCLUSIVE);
+  auto chosen = [](CreateSandboxRequest request, int mount) {
+    EXPECT_TRUE(ValidateCreateSandbox(request).ok());
+    ChooseCaching(request);
+    return request.mounts(mount).cache();
+  };
+  EXPECT_EQ(chosen(request, 0), MountSpec::CACHE_EXCLUSIVE);
+  EXPECT_EQ(chosen(request, 1), MountSpec::CACHE_SHARED);
+  EXPECT_EQ(chosen(request, 2), MountSpec::CACHE_EXCLUSIVE);
+  // What is reached by two ways is changed by another.
+  for (const char* source : {"/", "/pods/1", "/pods/1/root", "/pods/1/root/etc"}) {
+    request.mutable_mounts(1)->set_source(source);
+    EXPECT_EQ(chosen(request, 0), MountSpec::CACHE_SHARED) << source;
+  }
+  request.mutable_mounts(1)->set_source("/pods/1/root2");
+  EXPECT_EQ(chosen(request, 0), MountSpec::CACHE_EXCLUSIVE);
+  request.mutable_mounts(0)->set_cache(MountSpec::CACHE_SHARED);
+  EXPECT_EQ(chosen(request, 0), MountSpec::CACHE_SHARED);
+}
+
 TEST(CreateSandbox, RefusedByField) {
   struct Bad {
     std::string message;
@@ -54,6 +80,8 @@ TEST(CreateSandbox, RefusedByField) {
       {"sandbox id", [](auto& r) { r.set_id("a b"); }},
       {"caller_pid", [](auto& r) { r.set_caller_pid(-1); }},
       {"mounts: at least one", [](auto& r) { r.clear_mounts(); }},
+      {"mount 0: cache: not a value",
+       [](auto& r) { r.mutable_mounts(0)->set_cache(static_cast<control::v1::MountSpec::Cache>(9)); }},
       {"mounts: more than 64", [](auto& r) { r = Request(65); }},
       {"mount 1: target: missing", [](auto& r) { r.mutable_mounts(1)->clear_target(); }},
       {"mount 1: target: not an absolute path", [](auto& r) { r.mutable_mounts(1)->set_target("data"); }},

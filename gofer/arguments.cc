@@ -40,6 +40,7 @@ bool SetOption(std::string_view option, GoferArguments::Mount& mount) {
       {"uds-create", &GoferArguments::Mount::uds_create, true},
       {"fifo", &GoferArguments::Mount::fifo, true},
       {"passthrough", &GoferArguments::Mount::passthrough, true},
+      {"watch", &GoferArguments::Mount::watch, true},
       {"mountpoint", &GoferArguments::Mount::donate_mount_point, true},
   };
   for (const auto& known : kOptions) {
@@ -139,6 +140,7 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
       "  uds-create  let the client serve unix sockets in it\n"
       "  fifo        let the client open the FIFOs in it\n"
       "  passthrough have the broker register opened files with the client's FUSE file system\n"
+      "  watch       tell the client what others change in it\n"
       "  mountpoint  give the host descriptors of its root and of its directories away");
   app.set_version_flag("--version", "lisafs-gofer " + std::string(kVersion));
   try {

@@ -19,6 +19,7 @@ struct GoferArguments {
     bool uds_create = false;   // sockets may be served in it;
     bool fifo = false;         // its FIFOs may be opened.
     bool passthrough = false;  // The broker may be asked for it.
+    bool watch = false;        // The client may be told what others change.
     bool donate_mount_point = false;
   };
   std::vector<Mount> mounts;

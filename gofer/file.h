@@ -13,6 +13,7 @@
 #include "broker/client.h"
 #include "gofer/name.h"
 #include "gofer/self_fds.h"
+#include "gofer/watcher.h"
 #include "lisafs/connection.h"
 #include "lisafs/fd_table.h"
 #include "lisafs/handler_table.h"
@@ -89,18 +90,28 @@ struct HostPassthrough {
   uint32_t mount = 0;              // Which of the broker's file systems it is.
 };
 
-// A host tree that connections serve: a directory with all that is below it, or a single file.
+// A host tree that a connection serves: a directory with all that is below it, or a single file.
 class HostMount final : public MountPoint {
  public:
-  // `tree` may be O_PATH. `self` outlives the mount.
+  // `tree` may be O_PATH. `self` and `watcher` outlive the mount.
   HostMount(Server& server, const SelfFds& self, Fd tree, const HostPolicy& policy = {},
-            const HostPassthrough& passthrough = {})
-      : MountPoint(server), self_(self), tree_(std::move(tree)), policy_(policy), passthrough_(passthrough) {}
+            const HostPassthrough& passthrough = {}, Watcher* watcher = nullptr)
+      : MountPoint(server), self_(self), tree_(std::move(tree)), policy_(policy), passthrough_(passthrough) {
+    if (watcher != nullptr) watcher_.emplace(*watcher);
+  }
 
   Result<Root> OpenRoot(FdBudget::Share share) override;
   Result<Fd> OpenRootForClient() override;
+  void ThreadBegins() override {
+    if (watcher_) watcher_->ThreadBegins();
+  }
+  void ThreadEnds() override {
+    if (watcher_) watcher_->ThreadEnds();
+  }
   const SelfFds& self() const { return self_; }
   const HostPolicy& policy() const { return policy_; }
+  // Null if the client is not told of others' changes.
+  Watcher::Client* watcher() { return watcher_ ? &*watcher_ : nullptr; }
 
   // Registers a regular file. EOPNOTSUPP without a broker.
   Result<Backing> OpenBacking(int fd);
@@ -112,6 +123,7 @@ class HostMount final : public MountPoint {
   const Fd tree_;
   const HostPolicy policy_;
   const HostPassthrough passthrough_;
+  std::optional<Watcher::Client> watcher_;
   std::atomic<bool> passes_through_ = false;
 };
 

@@ -59,7 +59,7 @@ TEST_F(GoferTest, ReadOnly) {
 TEST_F(GoferTest, MessagesThatAreNotServedAreNotAnnounced) {
   Serve();
   // OpenBacking takes a broker.
-  const std::set<Mid> not_served = {Mid::kError, Mid::kFlush, Mid::kOpenBacking};
+  const std::set<Mid> not_served = {Mid::kError, Mid::kFlush, Mid::kOpenBacking, Mid::kSubscribe, Mid::kWatch};
   for (Mid mid : kAllMids) EXPECT_EQ(client().Supports(mid), !not_served.contains(mid)) << MessageName(mid);
 }
 

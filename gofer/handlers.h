@@ -19,6 +19,8 @@ void ServeXattrs(HandlerTable& table);      // FGetXattr, FSetXattr, FListXattr,
 
 // Only with a broker, and not among those below.
 void ServeBacking(HandlerTable& table);  // OpenBacking.
+// Only with a watcher.
+void ServeWatching(HandlerTable& table);  // Subscribe, Watch.
 
 inline void ServeHostFiles(HandlerTable& table) {
   ServeWalking(table);

@@ -29,6 +29,7 @@
 #include "gofer/handlers.h"
 #include "gofer/host_tree.h"
 #include "gofer/self_fds.h"
+#include "gofer/watcher.h"
 #include "lisafs/connection.h"
 #include "lisafs/counters.h"
 #include "lisafs/live_policy.h"
@@ -187,12 +188,25 @@ std::vector<int64_t> DivideFds(const std::vector<Served>& all) {
   return shares;
 }
 
+// Tells clients what others change; null if no mount wants that, or the host does not have it: they do without.
+std::unique_ptr<Watcher> MakeWatcher(const std::vector<Served>& all, const SelfFds& self) {
+  if (!Any(all, &GoferArguments::Mount::watch)) return nullptr;
+  auto watcher = Watcher::Create(self);
+  if (watcher) return std::move(*watcher);
+  PrintError(watcher.error().what, watcher.error().error.ToString());
+  return nullptr;
+}
+
 // Returns when all connections have ended.
 void ServeAll(std::vector<Served> all, const std::vector<int64_t>& max_fds, const SelfFds& self, CountersPage& counters,
-              const LivePolicyPage* policy, BrokerClient* broker) {
+              const LivePolicyPage* policy, BrokerClient* broker, Watcher* watcher) {
   Server server;
   ServeHostFiles(server.handlers);
   if (broker != nullptr) ServeBacking(server.handlers);
+  if (watcher != nullptr) {
+    ServeWatching(server.handlers);
+    watcher->Start();
+  }
   std::vector<std::thread> threads;
   for (size_t i = 0; i < all.size(); ++i) {
     threads.emplace_back([&, i] {
@@ -201,7 +215,8 @@ void ServeAll(std::vector<Served> all, const std::vector<int64_t>& max_fds, cons
                       {.open_sockets = served.arguments.uds_open,
                        .create_sockets = served.arguments.uds_create,
                        .open_fifos = served.arguments.fifo},
-                      {.broker = served.arguments.passthrough ? broker : nullptr, .mount = static_cast<uint32_t>(i)});
+                      {.broker = served.arguments.passthrough ? broker : nullptr, .mount = static_cast<uint32_t>(i)},
+                      served.arguments.watch ? watcher : nullptr);
       Connection connection(server, mount, std::move(served.connection),
                             {.read_only = served.arguments.read_only,
                              .donate_regular_files = served.arguments.donate,
@@ -231,6 +246,7 @@ int Main(int argc, char** argv) {
   Fd proc_self_fd = OrDie(OpenProcSelfFd());
   OrDie(EmptyRoot());
   SelfFds self = OrDie(SelfFds::Make(std::move(proc_self_fd)));
+  std::unique_ptr<Watcher> watcher = MakeWatcher(mounts, self);
   OrDie(DropPrivileges({.capabilities = NeededCapabilities(mounts), .max_memory = MaxMemory(mounts.size())}));
   OrDie(RestrictFileAccess(ServedTrees(mounts)));
   std::vector<int64_t> max_fds = DivideFds(mounts);
@@ -238,13 +254,14 @@ int Main(int argc, char** argv) {
                      .read_only = AllReadOnly(mounts),
                      .open_sockets = Any(mounts, &GoferArguments::Mount::uds_open),
                      .create_sockets = Any(mounts, &GoferArguments::Mount::uds_create),
+                     .watch_fd = watcher ? watcher->group_fd() : -1,
                      .ready_fd = arguments.ready_fd})
             .Install(arguments.name_violations ? OnViolation::kNameAndKill : OnViolation::kKill));
 
   SayReady(arguments.ready_fd);
   std::optional<BrokerClient> broker;
   if (arguments.broker_fd >= 0) broker.emplace(Fd(arguments.broker_fd));
-  ServeAll(std::move(mounts), max_fds, self, counters, policy, broker ? &*broker : nullptr);
+  ServeAll(std::move(mounts), max_fds, self, counters, policy, broker ? &*broker : nullptr, watcher.get());
   return kExitSuccess;
 }
 

@@ -345,6 +345,11 @@ struct OpenBackingResp {
   Statx stat;
   LISAFS_FIELDS(backing_id, stat);
 };
+struct WatchReq {
+  Fdid fd = kInvalidFdid;
+  uint64_t id = 0;  // What HostChanges are to call it.
+  LISAFS_FIELDS(fd, id);
+};
 struct ListenReq {
   Fdid fd = kInvalidFdid;
   int32_t backlog = 0;

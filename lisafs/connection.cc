@@ -62,6 +62,7 @@ Connection::~Connection() { End(); }
 
 void Connection::Serve() {
   Lane lane(0, options_);
+  mount_.ThreadBegins();
   for (;;) {
     auto incoming = socket_.Receive(0, nullptr);
     if (!incoming) break;
@@ -72,6 +73,7 @@ void Connection::Serve() {
     Count(lane, request, reply, arrived);
     if (!socket_.Send(reply.mid, reply.size, &donations)) break;
   }
+  mount_.ThreadEnds();
   End();
 }
 
@@ -212,6 +214,7 @@ Result<ChannelResp> Connection::MakeChannel(Call& call) {
 
 void Connection::ServeChannel(ChannelLane& lane) {
   Channel& channel = *lane.channel;
+  mount_.ThreadBegins();
   if (options_.counters != nullptr) options_.counters->summary.channels.fetch_add(1, std::memory_order_relaxed);
   if (channel.Accept()) {
     auto incoming = channel.Receive();
@@ -228,6 +231,7 @@ void Connection::ServeChannel(ChannelLane& lane) {
     }
   }
   channel.Shutdown();
+  mount_.ThreadEnds();
   if (options_.counters != nullptr) options_.counters->summary.channels.fetch_sub(1, std::memory_order_relaxed);
 }
 

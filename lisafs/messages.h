@@ -65,7 +65,9 @@ namespace lisafs {
     "Creates a regular file without a name, which LinkAt may give it, and opens it.")                               \
   X(262, FDataSync, FdReq, Empty, 0, "fdatasync(2) on an open FD.")                                                 \
   X(263, OpenBacking, FdReq, OpenBackingResp, 0,                                                                    \
-    "Has an open FD's file registered with the client's FUSE file system, until the open FD is closed.")
+    "Has an open FD's file registered with the client's FUSE file system, until the open FD is closed.")            \
+  X(264, Subscribe, Empty, Empty, 1, "Begins: donates the socket that tells what others change.")                   \
+  X(265, Watch, WatchReq, Empty, 0, "From now on tells what others change in a directory, or of a file.")
 
 enum class Mid : uint16_t {
 #define X(number, name, request, response, fds, purpose) k##name = number,

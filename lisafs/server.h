@@ -44,6 +44,10 @@ class MountPoint {
   // thread.
   virtual Result<Fd> OpenRootForClient() { return Fail(EOPNOTSUPP); }
 
+  // A thread begins, and stops, to work for the connection. Called on it.
+  virtual void ThreadBegins() {}
+  virtual void ThreadEnds() {}
+
  protected:
   NodeRef root() const { return tree_.Copy(*root_); }
 

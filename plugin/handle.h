@@ -20,18 +20,28 @@ namespace lisafs {
 struct Handle {
   Handle(Client& client, Pinned node, Fdid fd, Fd host, bool read_write = false)
       : client(client), pinned(std::move(node).Lasting()), fd(fd), read_write(read_write), host(std::move(host)) {}
-  ~Handle() { client.CloseLater(fd); }
+  // Of a directory that the server has not been asked to open.
+  Handle(Client& client, NodeRef directory)
+      : client(client), unopened(std::move(directory)), fd(kInvalidFdid), read_write(false) {}
+  ~Handle() {
+    if (fd != kInvalidFdid) client.CloseLater(fd);
+  }
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
 
   Client& client;
   // The server keeps an open file's control FD in any case, so nothing would be saved by giving it up.
   const Pinned pinned;
-  const NodeRef& node = pinned.ref();
+  const NodeRef unopened;
+  const NodeRef& node = pinned ? pinned.ref() : unopened;
   const Fdid fd;
   const bool read_write;                    // Opened for both, as a mapping for writing needs it.
   Fd host;                                  // Does not change once the kernel knows of the handle.
   std::optional<DirectoryListing> listing;  // Of a directory.
+
+  // Of a directory that the server has not been asked to open: what its entries are read from, once they are.
+  std::mutex opening;
+  std::shared_ptr<Handle> opened;  // Guarded by `opening`.
 };
 
 // The handles of one mount by the number that the kernel knows them by. For any thread.

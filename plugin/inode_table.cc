@@ -202,6 +202,22 @@ bool InodeTable::ReduceBudget() {
   return evictable_.size() < before;
 }
 
+std::vector<NodeRef> InodeTable::Nodes() {
+  Locked lock(*this);
+  std::vector<NodeRef> nodes;
+  nodes.reserve(by_identity_.size());
+  for (auto& [identity, node] : by_identity_) nodes.push_back(NodeRef(this, node));
+  return nodes;
+}
+
+std::vector<std::pair<uint64_t, std::string>> InodeTable::Names() {
+  Locked lock(*this);
+  std::vector<std::pair<uint64_t, std::string>> names;
+  names.reserve(names_.size());
+  for (const auto& [name, node] : names_) names.emplace_back(name.parent->id(), name.name);
+  return names;
+}
+
 size_t InodeTable::node_count() {
   Locked lock(*this);
   return nodes_.size();

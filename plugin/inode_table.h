@@ -80,6 +80,16 @@ class InodeTable {
   // The server has no descriptors left: keeps to half of the control FDs that there are from now on, and gives the rest
   // back before this returns. False if there is nothing to give.
   bool ReduceBudget();
+  // Calls `visit` with every node; with every name, by its directory's number. What comes or goes meanwhile may be left
+  // out. Without the lock: `visit` may wait.
+  template <typename F>
+  void ForEachNode(F&& visit) {
+    for (const NodeRef& node : Nodes()) visit(*node);
+  }
+  template <typename F>
+  void ForEachName(F&& visit) {
+    for (const auto& [directory, name] : Names()) visit(directory, name);
+  }
 
   size_t node_count();
   size_t control_fd_count();
@@ -131,6 +141,8 @@ class InodeTable {
     std::vector<std::string> names;
   };
 
+  std::vector<NodeRef> Nodes();
+  std::vector<std::pair<uint64_t, std::string>> Names();
   bool IsRoot(const Node& node) const { return &node == root_; }
   void Unref(Node* node);
   void Unpin(Node& node, bool lasting);

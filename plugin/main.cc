@@ -70,7 +70,7 @@ Fd Inherited(std::string_view text, std::string_view argument) {
 MountArgument ParseMount(std::string_view text) {
   const std::string argument = "--mount " + std::string(text);
   size_t colon = text.find(':');
-  if (colon == text.npos) DieOfUsage(argument, "expected FUSE:CONN[:ro][:passthrough][:uring]");
+  if (colon == text.npos) DieOfUsage(argument, "expected FUSE:CONN[:OPTION...]");
   std::string_view connection = text.substr(colon + 1);
   MountOptions options;
   bool io_uring = false;
@@ -78,6 +78,8 @@ MountArgument ParseMount(std::string_view text) {
     std::string_view option = connection.substr(last + 1);
     if (option == "ro") {
       options.read_only = true;
+    } else if (option == "exclusive") {
+      options.exclusive = true;
     } else if (option == "passthrough") {
       options.passthrough = true;
     } else if (option == "uring") {
@@ -106,10 +108,10 @@ Arguments ParseArguments(int argc, char** argv) {
   std::string lifeline;
   std::string ready;
   bool name_violations = false;
-  app.add_option(
-         "--mount", mounts,
-         "FUSE:CONN[:ro][:passthrough][:uring]: a /dev/fuse descriptor whose file system has been made, and the "
-         "connection that serves it")
+  app.add_option("--mount", mounts,
+                 "FUSE:CONN[:ro][:exclusive][:passthrough][:uring]: a /dev/fuse descriptor whose file system has been "
+                 "made, and "
+                 "the connection that serves it")
       ->required();
   app.add_option("--policy", policy, "Descriptor of the file that says what each mount allows at the moment")
       ->type_name("FD");

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <system_error>
 #include <utility>
 
 #include "base/program.h"
 #include "plugin/fuse_init.h"
+#include "plugin/host_changes.h"
 
 namespace lisafs {
 namespace {
@@ -36,9 +38,19 @@ Mount::Mount(std::unique_ptr<FuseTransport> kernel, std::unique_ptr<Client> serv
     : kernel_(std::move(kernel)),
       server_(std::move(server)),
       operations_(*server_, options),
+      caches_(*kernel_),
       queues_(std::move(queues)) {}
 
 void Mount::Serve() {
+  std::optional<HostChanges> changes;
+  if (auto socket = operations_.Subscribe()) {
+    try {
+      changes.emplace(std::move(*socket), operations_.nodes(), operations_.watches(), *kernel_);
+    } catch (const std::system_error&) {
+      // The container's limit of processes is reached.
+      operations_.watches().End();
+    }
+  }
   Work();
   // Whoever starts a worker is one itself, so once they are joined one after another there are no more.
   while (true) {
@@ -120,7 +132,7 @@ void Mount::Serve(std::span<const std::byte> request, Reply& reply, FuseReplies&
   memcpy(&header, request.data(), std::min(request.size(), sizeof header));
   int error = operations_.Serve(request, reply);
   if (!reply.expected()) return;
-  if (reply.changed != 0) ForgetAttributes(reply.changed);
+  if (reply.changed != 0) caches_.ForgetAttributes(reply.changed);
   const bool with_rings = header.opcode == FUSE_INIT && error == 0 && StartRings(request, reply);
   Status sent = kernel.Send(reply.Finish(header.unique, error));
   if (with_rings) rings_begin_.set_value(sent.has_value());
@@ -182,20 +194,6 @@ void Mount::WorkOnRing(FuseQueue& queue, size_t index) {
     reply.Use(room);
     Serve(*request, reply, ring);
   }
-}
-
-void Mount::ForgetAttributes(uint64_t nodeid) {
-  struct {
-    fuse_out_header header;
-    fuse_notify_inval_inode_out node;
-  } message = {};
-  message.header.len = sizeof message;
-  message.header.error = FUSE_NOTIFY_INVAL_INODE;
-  message.node.ino = nodeid;
-  // Not its pages: they may be locked by a request that waits for us.
-  message.node.off = -1;
-  // That the kernel knows no such node any more is as good.
-  (void)kernel_->Send(std::as_bytes(std::span(&message, 1)));
 }
 
 }  // namespace lisafs

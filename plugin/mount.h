@@ -15,6 +15,7 @@
 #include "plugin/fuse_device.h"
 #include "plugin/fuse_kernel.h"
 #include "plugin/fuse_ring.h"
+#include "plugin/kernel_caches.h"
 #include "plugin/operations.h"
 #include "plugin/request.h"
 
@@ -59,11 +60,11 @@ class Mount {
   // told that they are there. False if there are none. They begin when `rings_begin_` says so.
   bool StartRings(std::span<const std::byte> request, Reply& reply);
   void WorkOnRing(FuseQueue& queue, size_t index);
-  void ForgetAttributes(uint64_t nodeid);
 
   const std::unique_ptr<FuseTransport> kernel_;
   const std::unique_ptr<Client> server_;
   Operations operations_;
+  KernelCaches caches_;
 
   std::vector<FuseQueue> queues_;
   std::promise<bool> rings_begin_;

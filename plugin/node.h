@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "lisafs/messages.h"
 
 namespace lisafs {
@@ -66,6 +67,16 @@ class Node {
   // changes the file without the kernel doubting the attributes that it was told.
   void CountUnseenWriters(int change) { unseen_writers_.fetch_add(change, std::memory_order_relaxed); }
   bool has_unseen_writers() const { return unseen_writers_.load(std::memory_order_relaxed) != 0; }
+  // A write of the container's has gone to the host's file by itself, and not through the server.
+  void Wrote() { wrote_.store(MonotonicNanoseconds(), std::memory_order_relaxed); }
+  bool WroteLately() const {
+    constexpr uint64_t kLately = 1'000'000'000;
+    const uint64_t wrote = wrote_.load(std::memory_order_relaxed);
+    return wrote != 0 && MonotonicNanoseconds() - wrote < kLately;
+  }
+  // Watches'.
+  std::atomic<uint32_t>& watch() { return watch_; }
+  const std::atomic<uint32_t>& watch() const { return watch_; }
   // It was written past the pages that the kernel has cached of it.
   void SetCacheOutdated() { cache_outdated_.store(true, std::memory_order_relaxed); }
   bool TakeCacheOutdated() { return cache_outdated_.exchange(false, std::memory_order_relaxed); }
@@ -91,6 +102,8 @@ class Node {
   std::atomic<uint16_t> mode_;
   std::atomic<bool> cache_outdated_ = false;
   std::atomic<int32_t> unseen_writers_ = 0;
+  std::atomic<uint32_t> watch_ = 0;
+  std::atomic<uint64_t> wrote_ = 0;
   std::atomic<uint64_t> content_;
   std::atomic<std::chrono::nanoseconds> no_default_acl_until_{};
   // NodeRefs, names that have this as parent, and one for all the kernel's lookups together. Falls to 0 only under the

@@ -75,7 +75,7 @@ struct Operations::Dispatch {
     table[FUSE_READDIR] = {Serve<&O::ReadDir>};
     table[FUSE_READDIRPLUS] = {Serve<&O::ReadDirPlus>};
     table[FUSE_RELEASEDIR] = {Serve<&O::Release>, kGivesBack};
-    table[FUSE_FSYNCDIR] = {Serve<&O::FSync>};
+    table[FUSE_FSYNCDIR] = {Serve<&O::FSyncDir>};
     table[FUSE_MKDIR] = {Serve<&O::MakeDir>, kChanges};
     table[FUSE_MKNOD] = {Serve<&O::MakeNode>, kChanges};
     table[FUSE_SYMLINK] = {Serve<&O::Symlink>, kChanges};
@@ -135,6 +135,11 @@ int Operations::Serve(std::span<const std::byte> request, Reply& reply) {
   if (served) return 0;
   TakeBack(reply);
   return Dispatch::Shown(served.error());
+}
+
+Result<Fd> Operations::Subscribe() {
+  if (options_.exclusive) return Fail(EOPNOTSUPP);
+  return watches_.Subscribe(client_);
 }
 
 void Operations::TakeBack(Reply& reply) {

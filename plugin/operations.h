@@ -15,18 +15,29 @@
 #include "plugin/inode_table.h"
 #include "plugin/io_modes.h"
 #include "plugin/request.h"
+#include "plugin/watches.h"
 
 namespace lisafs {
 
-// How long the kernel may believe what it was told, in seconds.
-inline constexpr uint64_t kEntryLifetime = 1;
-inline constexpr uint64_t kAttributeLifetime = 1;
-inline constexpr uint64_t kNegativeEntryLifetime = 1;
+// How long the kernel may believe what it was told.
+struct Lifetime {
+  uint64_t seconds = 0;
+  uint32_t nanoseconds = 0;
+};
+// Where nobody but the kernel itself, through this file system, changes anything.
+inline constexpr Lifetime kEndlessLifetime = {uint64_t{1} << 32};
+// Where others do, and we are told: long enough to be useful, and the limit of any mistake.
+inline constexpr Lifetime kWatchedLifetime = {10};
+// Where they do unseen. Also of what is in files: stores through mappings on the host make no event.
+inline constexpr Lifetime kShortLifetime = {1};
+// Of a directory that is not watched yet, and will be when it is asked about again.
+inline constexpr Lifetime kBriefLifetime = {0, 50'000'000};
 
 inline constexpr std::string_view kDefaultAcl = "system.posix_acl_default";
 
 struct MountOptions {
   bool read_only = false;
+  bool exclusive = false;    // Nobody else changes the files.
   bool passthrough = false;  // Have the kernel read and write the host's files by itself where it can.
   // What the server allows at the moment: it sees to that itself, but for what is done with descriptors that it donated
   // earlier. Outlives the mount.
@@ -46,10 +57,17 @@ class Operations {
   // Serves one request as read from the kernel. The answer is left in `reply`; gives its errno, or 0.
   int Serve(std::span<const std::byte> request, Reply& reply);
 
+  // For who tells the kernel what others change. Subscribes to that: an error if there is nobody to say it, or no need.
+  Result<Fd> Subscribe();
+  InodeTable& nodes() { return nodes_; }
+  Watches& watches() { return watches_; }
+
   // The kernel did not take the reply: undoes what it would have come to hold.
   void TakeBack(Reply& reply);
 
  private:
+  static constexpr uint64_t kRootId = 1;
+
   struct Dispatch;  // The table of operations by opcode.
 
   // A request: who asks for which node, and the arguments that are not of a fixed size.
@@ -94,7 +112,11 @@ class Operations {
   Status OpenDir(Call& call, const fuse_open_in& in, Reply& reply);
   Status ReadDir(Call& call, const fuse_read_in& in, Reply& reply);
   Status ReadDirPlus(Call& call, const fuse_read_in& in, Reply& reply);
+  Status FSyncDir(Call& call, const fuse_fsync_in& in, Reply& reply);
   Status List(const fuse_read_in& in, Reply& reply, const Pinned* with_attributes);
+  Result<std::shared_ptr<Handle>> OpenDirectory(const Pinned& node);
+  // The handle `fh` of a directory, with an open FD.
+  Result<std::shared_ptr<Handle>> OpenedDirectory(uint64_t fh);
 
   // operations_names.cc: names made, removed and changed
   Status MakeDir(Call& call, const fuse_mkdir_in& in, Reply& reply);
@@ -142,11 +164,21 @@ class Operations {
   uint32_t Masked(const Pinned& directory, uint32_t mode, uint32_t umask);
   // How deep the file system must count as stacked so that files of the root's own may be passed through.
   uint32_t StackDepth();
-  // How long the kernel may believe the attributes that it is told.
-  uint64_t AttributeLifetime(uint64_t nodeid);
+  // How long the kernel may believe what a name leads to, or that it leads to nothing; and a node's attributes.
+  Lifetime EntryLifetime(const Node& directory) const;
+  Lifetime AttributeLifetime(uint64_t nodeid);
+  // `out` is an answer, or a part of one, with attributes.
+  template <typename Out>
+  void SetAttributeLifetime(Out& out, uint64_t nodeid) {
+    const Lifetime lifetime = AttributeLifetime(nodeid);
+    out.attr_valid = lifetime.seconds;
+    out.attr_valid_nsec = lifetime.nanoseconds;
+  }
+  // A directory, and the mount's single file, can be watched.
+  bool IsWatchable(const Node& node) const { return node.is_directory() || node.id() == kRootId; }
   // Opens the node's file with O_ACCMODE's bits and O_TRUNC of `flags`.
   Result<std::shared_ptr<Handle>> OpenNode(const Pinned& node, uint32_t flags);
-  // Whether the open file's content is what the kernel was last told of.
+  // Whether the open file's content is what the kernel has cached of it.
   bool IsUnchanged(const Handle& handle);
   // Tells the kernel of an open file, and how to read and write it. `is_new`: it has just been made.
   void AddHandle(std::shared_ptr<Handle> handle, bool is_new, fuse_open_out& open, Reply& reply);
@@ -168,6 +200,7 @@ class Operations {
   InodeTable nodes_;
   HandleTable handles_;
   IoModes io_modes_;
+  Watches watches_;
 };
 
 }  // namespace lisafs

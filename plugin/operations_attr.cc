@@ -16,6 +16,11 @@ uint16_t WithoutSetId(uint16_t mode) {
   return mode;
 }
 
+void SetEntryLifetime(fuse_entry_out& entry, Lifetime lifetime) {
+  entry.entry_valid = lifetime.seconds;
+  entry.entry_valid_nsec = lifetime.nanoseconds;
+}
+
 Timespec ToTimespec(uint64_t sec, uint32_t nsec, bool now) {
   return {.sec = static_cast<int64_t>(sec), .nsec = now ? UTIME_NOW : static_cast<int64_t>(nsec)};
 }
@@ -25,15 +30,20 @@ Timespec ToTimespec(uint64_t sec, uint32_t nsec, bool now) {
 Status Operations::Lookup(Call& call, const None&, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(std::string_view name, call.arguments.TakeName());
   LISAFS_ASSIGN_OR_RETURN(Pinned directory, nodes_.Pin(call.header.nodeid));
+  watches_.Watch(client_, directory);
+  const uint64_t changes = watches_.changes();
   auto stat = StatChild(directory, name);
   auto& entry = reply.Append<fuse_entry_out>();
   if (!stat && stat.error() == Errno(ENOENT)) {
     // Node 0: remember that there is nothing.
-    entry.entry_valid = kNegativeEntryLifetime;
-    return {};
+    SetEntryLifetime(entry, EntryLifetime(directory.node()));
+  } else if (!stat) {
+    return Fail(stat.error());
+  } else {
+    AddEntry(directory, name, Inode{.stat = *stat}, entry, reply);
   }
-  if (!stat) return Fail(stat.error());
-  AddEntry(directory, name, Inode{.stat = *stat}, entry, reply);
+  // The kernel may have been told already to forget what this answer is about.
+  if (changes != watches_.changes()) SetEntryLifetime(entry, Lifetime());
   return {};
 }
 
@@ -55,7 +65,7 @@ Status Operations::BatchForget(Call& call, const fuse_batch_forget_in& in, Reply
 Status Operations::GetAttr(Call& call, const fuse_getattr_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(Statx stat, StatNodeOrHandle(call.header.nodeid, in.getattr_flags, in.fh));
   auto& out = reply.Append<fuse_attr_out>();
-  out.attr_valid = AttributeLifetime(call.header.nodeid);
+  SetAttributeLifetime(out, call.header.nodeid);
   FillAttributes(stat, out.attr);
   return {};
 }
@@ -63,7 +73,7 @@ Status Operations::GetAttr(Call& call, const fuse_getattr_in& in, Reply& reply) 
 Status Operations::GetStatx(Call& call, const FuseStatxIn& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(Statx stat, StatNodeOrHandle(call.header.nodeid, in.getattr_flags, in.fh));
   auto& out = reply.Append<FuseStatxOut>();
-  out.attr_valid = AttributeLifetime(call.header.nodeid);
+  SetAttributeLifetime(out, call.header.nodeid);
   out.stat = stat;
   out.stat.mask &= STATX_BASIC_STATS | STATX_BTIME;
   out.stat.ino = ShownIno(stat.ino, stat.dev_major, stat.dev_minor);
@@ -111,7 +121,7 @@ Status Operations::SetAttr(Call& call, const fuse_setattr_in& in, Reply& reply) 
   }
   node.node().Saw(now.stat);
   auto& out = reply.Append<fuse_attr_out>();
-  out.attr_valid = AttributeLifetime(call.header.nodeid);
+  SetAttributeLifetime(out, call.header.nodeid);
   FillAttributes(now.stat, out.attr);
   return {};
 }
@@ -155,6 +165,9 @@ Result<Statx> Operations::StatChild(const Pinned& directory, std::string_view na
 
 Result<Statx> Operations::StatNode(uint64_t nodeid) {
   LISAFS_ASSIGN_OR_RETURN(InodeTable::Place place, nodes_.Reach(nodeid));
+  if (watches_.subscribed() && IsWatchable(*place.node) && !watches_.Watched(*place.node)) {
+    if (auto node = nodes_.Pin(place.node)) watches_.Watch(client_, *node);
+  }
   if (place.parent) {
     auto stat = StatChild(place.parent, place.name);
     if (stat && Identity::Of(*stat) == place.node->identity()) {
@@ -198,21 +211,31 @@ Status Operations::DropSetId(const Pinned& node, Reply& reply) {
 void Operations::AddEntry(const Pinned& directory, std::string_view name, const Inode& child, fuse_entry_out& entry,
                           Reply& reply) {
   FillEntry(nodes_.Intern(directory.node(), name, child.stat, child.control_fd), child.stat, entry, reply);
+  SetEntryLifetime(entry, EntryLifetime(directory.node()));
 }
 
 void Operations::FillEntry(uint64_t nodeid, const Statx& stat, fuse_entry_out& entry, Reply& reply) {
   entry.nodeid = nodeid;
   reply.looked_up.push_back(nodeid);
-  entry.entry_valid = kEntryLifetime;
-  entry.attr_valid = AttributeLifetime(nodeid);
+  SetAttributeLifetime(entry, nodeid);
   FillAttributes(stat, entry.attr);
 }
 
+Lifetime Operations::EntryLifetime(const Node& directory) const {
+  if (options_.exclusive) return kEndlessLifetime;
+  return watches_.Watched(directory) ? kWatchedLifetime : kShortLifetime;
+}
+
 // Mappings that are written past the kernel's notice change size and times at any moment.
-uint64_t Operations::AttributeLifetime(uint64_t nodeid) {
-  if (!io_modes_.enabled()) return kAttributeLifetime;
-  auto node = nodes_.Find(nodeid);
-  return node && (*node)->has_unseen_writers() ? 0 : kAttributeLifetime;
+Lifetime Operations::AttributeLifetime(uint64_t nodeid) {
+  const Lifetime lifetime = options_.exclusive ? kEndlessLifetime : kShortLifetime;
+  if (!io_modes_.enabled() && !watches_.subscribed()) return lifetime;
+  auto found = nodes_.Find(nodeid);
+  if (!found) return lifetime;
+  const Node& node = **found;
+  if (node.has_unseen_writers()) return {};
+  if (!watches_.subscribed() || !node.is_directory() || watches_.CannotWatch(node)) return lifetime;
+  return watches_.Watched(node) ? kWatchedLifetime : kBriefLifetime;
 }
 
 void Operations::FillAttributes(const Statx& stat, fuse_attr& attributes) const {

@@ -45,6 +45,7 @@ Status Operations::Write(Call& call, const fuse_write_in& in, Reply& reply) {
   // The host takes set-id bits from a file that this process writes to, since it has no capabilities. Whether they go
   // is for the container's kernel to say, so such a file is written by the server.
   bool set_id = handle->node->mode() & (S_ISUID | S_ISGID);
+  if (handle->host) handle->node->Wrote();
   Result<size_t> count =
       UsesHost(*handle) && !set_id
           ? Transferred(pwrite(handle->host.get(), data.data(), data.size(), static_cast<off_t>(in.offset)))

@@ -47,15 +47,44 @@ class DirentWriter {
 }  // namespace
 
 Status Operations::OpenDir(Call& call, const fuse_open_in&, Reply& reply) {
-  LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(call.header.nodeid));
+  auto& open = reply.Append<fuse_open_out>();
+  // The kernel drops a listing that it has cached when it makes a change itself, or learns of another time of change.
+  if (options_.exclusive) {
+    // It may have all that is going to be asked for.
+    LISAFS_ASSIGN_OR_RETURN(NodeRef node, nodes_.Find(call.header.nodeid));
+    AddHandle(std::make_shared<Handle>(client_, std::move(node)), true, open, reply);
+  } else {
+    LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(call.header.nodeid));
+    watches_.Watch(client_, node);
+    LISAFS_ASSIGN_OR_RETURN(auto handle, OpenDirectory(node));
+    const bool keep_cache = IsUnchanged(*handle);
+    AddHandle(std::move(handle), keep_cache, open, reply);
+  }
+  open.open_flags |= FOPEN_CACHE_DIR;
+  return {};
+}
+
+Result<std::shared_ptr<Handle>> Operations::OpenDirectory(const Pinned& node) {
   LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(node, O_RDONLY));
   handle->listing.emplace(client_, handle->fd);
-  // The kernel also drops a listing that it has cached when it makes a change itself, or learns of another time of
-  // change.
-  const bool keep_cache = IsUnchanged(*handle);
-  auto& open = reply.Append<fuse_open_out>();
-  AddHandle(std::move(handle), keep_cache, open, reply);
-  open.open_flags |= FOPEN_CACHE_DIR;
+  return handle;
+}
+
+Result<std::shared_ptr<Handle>> Operations::OpenedDirectory(uint64_t fh) {
+  LISAFS_ASSIGN_OR_RETURN(auto handle, handles_.Find(fh));
+  if (!handle->node->is_directory()) return Fail(ENOTDIR);
+  if (handle->listing) return handle;
+  std::lock_guard lock(handle->opening);
+  if (!handle->opened) {
+    LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(handle->node));
+    LISAFS_ASSIGN_OR_RETURN(handle->opened, OpenDirectory(node));
+  }
+  return handle->opened;
+}
+
+Status Operations::FSyncDir(Call&, const fuse_fsync_in& in, Reply&) {
+  LISAFS_ASSIGN_OR_RETURN(auto handle, OpenedDirectory(in.fh));
+  LISAFS_RETURN_IF_ERROR(client_.Call<Mid::kFSync>({FdArray(std::span(&handle->fd, 1))}));
   return {};
 }
 
@@ -67,8 +96,7 @@ Status Operations::ReadDirPlus(Call& call, const fuse_read_in& in, Reply& reply)
 }
 
 Status Operations::List(const fuse_read_in& in, Reply& reply, const Pinned* with_attributes) {
-  LISAFS_ASSIGN_OR_RETURN(auto handle, handles_.Find(in.fh));
-  if (!handle->listing) return Fail(ENOTDIR);
+  LISAFS_ASSIGN_OR_RETURN(auto handle, OpenedDirectory(in.fh));
   if (in.offset == 0) handle->listing->Rewind();
   DirentWriter writer(reply, in.size);
   const size_t fixed = with_attributes != nullptr ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;

@@ -55,7 +55,7 @@ Result<bool> Operations::TryCreate(const Pinned& directory, std::string_view nam
     AddHandle(std::make_shared<Handle>(client_, std::move(node), created->open_fd, donated.Take(0),
                                        (in.flags & O_ACCMODE) == O_RDWR),
               true, open, reply);
-    entry.attr_valid = AttributeLifetime(entry.nodeid);
+    SetAttributeLifetime(entry, entry.nodeid);
     return true;
   }
   if (created.error() != Errno(EEXIST) || (in.flags & O_EXCL)) return Fail(created.error());
@@ -90,7 +90,7 @@ Status Operations::TmpFile(Call& call, const fuse_create_in& in, Reply& reply) {
   AddHandle(std::make_shared<Handle>(client_, std::move(node), made.open_fd, donated.Take(0),
                                      (in.flags & O_ACCMODE) == O_RDWR),
             true, open, reply);
-  entry.attr_valid = AttributeLifetime(entry.nodeid);
+  SetAttributeLifetime(entry, entry.nodeid);
   return {};
 }
 
@@ -117,6 +117,8 @@ Result<std::shared_ptr<Handle>> Operations::OpenNode(const Pinned& node, uint32_
 }
 
 bool Operations::IsUnchanged(const Handle& handle) {
+  // The kernel sees what it changes itself.
+  if (options_.exclusive) return true;
   if (handle.host) {
     struct stat now;
     return fstat(handle.host.get(), &now) == 0 &&
@@ -140,8 +142,8 @@ void Operations::AddHandle(std::shared_ptr<Handle> handle, bool is_new, fuse_ope
     handle->host.reset();
     open.open_flags = kFopenPassthrough;
     SetBackingId(open, mode.backing_id);
-    unchanged =
-        unchanged || (mode.stat_known && node.ContentIs(mode.stat.size, mode.stat.mtime.sec, mode.stat.mtime.nsec));
+    unchanged = unchanged || options_.exclusive ||
+                (mode.stat_known && node.ContentIs(mode.stat.size, mode.stat.mtime.sec, mode.stat.mtime.nsec));
     // What the kernel was told so far it may believe too long.
     unchanged = unchanged && !handle->read_write;
   } else {
@@ -175,7 +177,7 @@ uint32_t Operations::Masked(const Pinned& directory, uint32_t mode, uint32_t uma
     Status has_one =
         client_.Call<Mid::kFGetXattr>({.fd = directory.fd(), .name = kDefaultAcl}, [](const StringResp&) {});
     if (has_one) return mode;
-    node.HasNoDefaultAclUntil(now + std::chrono::seconds(kAttributeLifetime));
+    node.HasNoDefaultAclUntil(now + std::chrono::seconds(kShortLifetime.seconds));
   }
   return mode & ~umask;
 }

@@ -76,12 +76,12 @@ TEST_F(PassthroughTest, AttributesAreNotKeptWhileAFileMayBeMappedForWriting) {
   auto lifetime = [&] { return Ask(FUSE_GETATTR, a, fuse_getattr_in{}).As<fuse_attr_out>().attr_valid; };
   OpenFile(a, O_RDONLY);
   EXPECT_EQ(reply.changed, 0u);
-  EXPECT_EQ(lifetime(), kAttributeLifetime);
+  EXPECT_EQ(lifetime(), kShortLifetime.seconds);
   auto writer = OpenFile(a, O_RDWR);
   EXPECT_EQ(reply.changed, a);
   EXPECT_EQ(lifetime(), 0u);
   Release(a, writer);
-  EXPECT_EQ(lifetime(), kAttributeLifetime);
+  EXPECT_EQ(lifetime(), kShortLifetime.seconds);
 }
 
 TEST_F(PassthroughTest, OnlyWhereTheKernelCan) {

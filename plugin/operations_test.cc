@@ -95,8 +95,8 @@ TEST_F(OperationsTest, LookupIsOneRequest) {
   file->stat.nlink = 3;
   auto entry = Ask(FUSE_LOOKUP, kRoot, "a").As<fuse_entry_out>();
   EXPECT_NE(entry.nodeid, 0u);
-  EXPECT_EQ(entry.entry_valid, kEntryLifetime);
-  EXPECT_EQ(entry.attr_valid, kAttributeLifetime);
+  EXPECT_EQ(entry.entry_valid, kShortLifetime.seconds);
+  EXPECT_EQ(entry.attr_valid, kShortLifetime.seconds);
   EXPECT_EQ(entry.attr.ino, file->stat.ino);
   EXPECT_EQ(entry.attr.mode, S_IFREG | 04640u);
   EXPECT_EQ(entry.attr.size, 5u);
@@ -112,7 +112,7 @@ TEST_F(OperationsTest, WhatIsNotThereIsRemembered) {
   auto answer = Ask(FUSE_LOOKUP, kRoot, "nothing");
   EXPECT_EQ(answer.error, 0);
   EXPECT_EQ(answer.As<fuse_entry_out>().nodeid, 0u);
-  EXPECT_EQ(answer.As<fuse_entry_out>().entry_valid, kNegativeEntryLifetime);
+  EXPECT_EQ(answer.As<fuse_entry_out>().entry_valid, kShortLifetime.seconds);
 }
 
 TEST_F(OperationsTest, DevicesAreShownWithTheirNumbers) {
@@ -165,7 +165,7 @@ TEST_F(OperationsTest, GetAttrNeedsNoControlFd) {
   client.calls.clear();
   auto out = Ask(FUSE_GETATTR, a, fuse_getattr_in{}).As<fuse_attr_out>();
   EXPECT_EQ(out.attr.size, 3u);
-  EXPECT_EQ(out.attr_valid, kAttributeLifetime);
+  EXPECT_EQ(out.attr_valid, kShortLifetime.seconds);
   EXPECT_EQ(client.calls, (std::map<Mid, int>{{Mid::kWalkStat, 1}}));
   // Another file has the name now.
   client.Add("a", S_IFREG);

@@ -49,7 +49,9 @@ class OperationsTest : public testing::Test {
     header.gid = 2000;
     std::string request(reinterpret_cast<const char*>(&header), sizeof header);
     request += arguments;
-    if (!operations_) operations_.emplace(client, MountOptions{.read_only = read_only, .passthrough = passthrough});
+    if (!operations_)
+      operations_.emplace(client,
+                          MountOptions{.read_only = read_only, .exclusive = exclusive, .passthrough = passthrough});
     int error = operations_->Serve(std::as_bytes(std::span(request)), reply);
     auto payload = reply.payload();
     return {error, error != 0 ? "" : std::string(reinterpret_cast<const char*>(payload.data()), payload.size()),
@@ -71,6 +73,7 @@ class OperationsTest : public testing::Test {
 
   FakeClient client;
   bool read_only = false;
+  bool exclusive = false;
   bool passthrough = false;
   std::vector<std::byte> buffer = std::vector<std::byte>(kMaxTransfer + 4096);
   Reply reply{buffer};

@@ -22,6 +22,10 @@ control::v1::MountSpec& AddMountSpec(const OciMount& mount, const OciSource& sou
   spec.set_nosuid(mount.options.nosuid || source.inherited.nosuid);
   spec.set_nodev(mount.options.nodev || source.inherited.nodev);
   spec.set_noexec(mount.options.noexec || source.inherited.noexec);
+  if (mount.policy.cache == OciMountPolicy::Cache::kExclusive) spec.set_cache(control::v1::MountSpec::CACHE_EXCLUSIVE);
+  if (mount.policy.cache == OciMountPolicy::Cache::kShared) spec.set_cache(control::v1::MountSpec::CACHE_SHARED);
+  spec.set_withhold_descriptors(mount.policy.withhold_descriptors);
+  spec.set_withhold_passthrough(mount.policy.withhold_passthrough);
   return spec;
 }
 

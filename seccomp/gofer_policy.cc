@@ -108,6 +108,18 @@ void AllowChanging(SeccompPolicy& policy, const GoferPolicyOptions& options) {
       .Allow(SCMP_SYS(removexattr), "FRemoveXattr: \"N\" in /proc/self/fd");
 }
 
+// Marks are made on a descriptor's file, as it is reopened. Without CAP_SYS_ADMIN, which only makes groups, whoever
+// marks a file must be able to read it.
+void AllowWatching(SeccompPolicy& policy, const GoferPolicyOptions& options) {
+  const ArgCondition group = ArgIs(0, options.watch_fd, "the fanotify group");
+  policy
+      .Allow(SCMP_SYS(fanotify_mark), "Watch: \"N\" in /proc/self/fd",
+             {group, ArgIs(3, options.proc_self_fd, "/proc/self/fd")})
+      .Allow(SCMP_SYS(name_to_handle_at), "Watch: what events call a file",
+             {ArgIsDescriptor(0), ArgHas(4, AT_EMPTY_PATH, "AT_EMPTY_PATH")})
+      .Allow(SCMP_SYS(read), "events", {group});
+}
+
 void AllowMakingSockets(SeccompPolicy& policy) {
   constexpr int kFlags = SOCK_NONBLOCK | SOCK_CLOEXEC;
   const ArgCondition unix_domain = ArgIs(0, AF_UNIX, "AF_UNIX");
@@ -147,6 +159,7 @@ SeccompPolicy GoferPolicy(const GoferPolicyOptions& options) {
   AllowConnections(policy);
   AllowReading(policy, options);
   if (!options.read_only) AllowChanging(policy, options);
+  if (options.watch_fd >= 0) AllowWatching(policy, options);
   if (options.open_sockets || options.create_sockets) AllowMakingSockets(policy);
   if (options.open_sockets) AllowConnectingSockets(policy);
   if (options.create_sockets) AllowServingSockets(policy);

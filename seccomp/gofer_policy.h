@@ -15,6 +15,8 @@ struct GoferPolicyOptions {
   // A mount's client may connect to the sockets in it; may make sockets in it that it serves.
   bool open_sockets = false;
   bool create_sockets = false;
+  // The fanotify group, if a mount's client may be told what others change.
+  int watch_fd = -1;
   // Where the line is written that says ready; negative: nowhere.
   int ready_fd = -1;
 };

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/futex.h>
+#include <sys/eventfd.h>
+#include <sys/fanotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -25,6 +27,9 @@ struct Held {
   Fd file{memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
   Fd proc_self_fd{open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
 
+  Fd group{eventfd(1, EFD_CLOEXEC)};  // Making a fanotify group needs root.
+
+  int events() const { return group.get(); }
   int dir() const { return directory.get(); }
   int fd() const { return file.get(); }
   int proc() const { return proc_self_fd.get(); }
@@ -37,6 +42,7 @@ enum class Admitted {
   kOpenSockets,    // By one with such a mount;
   kCreateSockets,  // likewise;
   kSockets,        // by either.
+  kWatch,          // By one with a fanotify group.
   kNever,
 };
 using enum Admitted;
@@ -271,6 +277,20 @@ const Case kCases[] = {
      [](const Held&) { syscall(SYS_process_vm_readv, 1, nullptr, 0, nullptr, 0, 0); }},
     {"a process's descriptor", kNever, [](const Held&) { syscall(SYS_pidfd_open, 1, 0); }},
     {"user faults", kNever, [](const Held&) { syscall(SYS_userfaultfd, 0); }},
+    {"watch a file", kWatch,
+     [](const Held& h) { fanotify_mark(h.events(), FAN_MARK_ADD, FAN_MODIFY, h.proc(), h.name().c_str()); }},
+    {"watch for another", kNever,
+     [](const Held& h) { fanotify_mark(h.fd(), FAN_MARK_ADD, FAN_MODIFY, h.proc(), h.name().c_str()); }},
+    {"watch by path", kNever,
+     [](const Held& h) { fanotify_mark(h.events(), FAN_MARK_ADD, FAN_MODIFY, AT_FDCWD, "/"); }},
+    {"another group", kNever, [](const Held&) { fanotify_init(FAN_CLASS_NOTIF, O_RDONLY); }},
+    {"events", kWatch,
+     [](const Held& h) {
+       char byte;
+       if (read(h.events(), &byte, 1) == 0) return;
+     }},
+    {"what events call a file", kWatch,
+     [](const Held& h) { syscall(SYS_name_to_handle_at, h.fd(), "", nullptr, nullptr, AT_EMPTY_PATH); }},
     {"a file's handle", kNever,
      [](const Held& h) { syscall(SYS_name_to_handle_at, h.dir(), kNone, nullptr, nullptr, 0); }},
     {"a futex's lock", kNever,
@@ -286,6 +306,7 @@ struct Mounts {
   bool read_only;
   bool open_sockets;
   bool create_sockets;
+  bool watch = false;
 
   bool Admit(Admitted admitted) const {
     switch (admitted) {
@@ -299,6 +320,8 @@ struct Mounts {
         return create_sockets;
       case kSockets:
         return open_sockets || create_sockets;
+      case kWatch:
+        return watch;
       case kNever:
         return false;
     }
@@ -316,7 +339,8 @@ TEST_P(GoferPolicyTest, AdmitsWhatItShould) {
                 InstallOrExit(GoferPolicy({.proc_self_fd = held.proc(),
                                            .read_only = mounts.read_only,
                                            .open_sockets = mounts.open_sockets,
-                                           .create_sockets = mounts.create_sockets}));
+                                           .create_sockets = mounts.create_sockets,
+                                           .watch_fd = mounts.watch ? held.events() : -1}));
                 c.call(held);
               }),
               mounts.Admit(c.admitted) ? kSurvived : kKilled)
@@ -328,7 +352,8 @@ INSTANTIATE_TEST_SUITE_P(Mounts, GoferPolicyTest,
                          testing::Values(Mounts{"ReadOnly", true, false, false},
                                          Mounts{"ReadWrite", false, false, false},
                                          Mounts{"ReadOnlyWithSockets", true, true, false},
-                                         Mounts{"WithBoundSockets", false, false, true}),
+                                         Mounts{"WithBoundSockets", false, false, true},
+                                         Mounts{"Watched", true, false, false, true}),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -66,11 +66,14 @@ std::set<std::string> GoferRows(const std::set<std::string>& shared) {
   const std::set<std::string> read_only = rows({.read_only = true});
   const std::set<std::string> open_sockets = rows({.open_sockets = true});
   const std::set<std::string> create_sockets = rows({.create_sockets = true});
+  const std::set<std::string> watched = rows({.watch_fd = 5});
   std::set<std::string> all;
-  for (const auto* some : {&writable, &read_only, &open_sockets, &create_sockets}) {
+  for (const auto* some : {&writable, &read_only, &open_sockets, &create_sockets, &watched}) {
     for (const std::string& row : *some) {
       std::string_view mounts = "any";
-      if (!open_sockets.contains(row)) {
+      if (watched.contains(row) && !writable.contains(row)) {
+        mounts = "one has watch";
+      } else if (!open_sockets.contains(row)) {
         mounts = read_only.contains(row) ? "all are read-only" : "one has uds-create";
       } else if (!create_sockets.contains(row)) {
         mounts = "one has uds-open";

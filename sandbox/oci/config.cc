@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -69,6 +70,7 @@ class OciConfig::Reader {
       if (!config.working_directory_.empty()) config.working_directory_ = Cleaned(config.working_directory_);
     }
     CheckNamespaces();
+    ReadAnnotations(config);
     if (const Json* hooks = Member(document_, "", "hooks", Json::value_t::object)) {
       Member(*hooks, "hooks.", "createRuntime", Json::value_t::array);
     }
@@ -173,6 +175,25 @@ class OciConfig::Reader {
       }
     }
     return out;
+  }
+
+  void ReadAnnotations(OciConfig& config) {
+    const Json* object = Member(document_, "", "annotations", Json::value_t::object);
+    if (object == nullptr) return;
+    std::map<std::string, std::string> annotations;
+    for (const auto& [key, value] : object->items()) {
+      if (!key.starts_with(OciAnnotations::kPrefix)) continue;
+      if (!value.is_string()) return Fail("annotations", absl::StrCat(key, " must be a string"));
+      annotations[key] = value.get<std::string>();
+    }
+    absl::StatusOr<OciAnnotations> parsed = OciAnnotations::Parse(annotations);
+    if (!parsed.ok()) return status_.Update(parsed.status());
+    status_.Update(parsed->CheckTargets([&](const std::string& target) {
+      auto bound = [&](const OciMount& mount) { return mount.bind && mount.target == target; };
+      return target == "/" || std::any_of(config.mounts_.begin(), config.mounts_.end(), bound);
+    }));
+    config.root_.policy = parsed->Of(config.root_.target);
+    for (OciMount& mount : config.mounts_) mount.policy = parsed->Of(mount.target);
   }
 
   void CheckNamespaces() {

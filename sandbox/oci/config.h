@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "sandbox/oci/annotations.h"
 #include "sandbox/oci/options.h"
 
 namespace lisafs {
@@ -20,6 +21,7 @@ struct OciMount {
   bool bind = false;        // The host's files: what follows is only set for these.
   std::string source;       // An absolute path.
   OciMountOptions options;  // What was asked for.
+  OciMountPolicy policy;    // What the container's annotations say about it.
 };
 
 // A config.json of the OCI runtime specification: what of the host it shows to the container, and the same file with

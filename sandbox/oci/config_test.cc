@@ -45,6 +45,20 @@ TEST(OciConfig, FindsTheRoot) {
   EXPECT_TRUE(OciConfig::Parse(config.dump(), "/b")->root().options.read_only);
 }
 
+TEST(OciConfig, ReadsAnnotations) {
+  json config = WithMount({{"destination", "/data/"}, {"type", "bind"}, {"source", "/srv"}});
+  config["annotations"] = {{"some.other", "x"}, {"dev.lisafs.cache", "/data=exclusive"}};
+  auto parsed = OciConfig::Parse(config.dump(), "/b");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->mounts()[0].policy.cache, OciMountPolicy::Cache::kExclusive);
+  EXPECT_EQ(parsed->root().policy.cache, OciMountPolicy::Cache::kDefault);
+
+  config["annotations"] = {{"dev.lisafs.cache", "/proc=shared"}};
+  EXPECT_THAT(OciConfig::Parse(config.dump(), "/b").status().message(), HasSubstr("no file system is bound to /proc"));
+  config["annotations"] = {{"dev.lisafs.cache", 1}};
+  EXPECT_THAT(OciConfig::Parse(config.dump(), "/b").status().message(), HasSubstr("must be a string"));
+}
+
 TEST(OciConfig, FindsMounts) {
   json config = Minimal();
   config["process"]["cwd"] = "/work/./dir/";

@@ -145,6 +145,7 @@ void MountedDirectory::SetUp(const Options& options) {
       std::to_string(gofer.Give(std::move(server))) + ":" + std::to_string(gofer.Give(std::move(tree->fd)));
   if (options.read_only) mount += ":ro";
   if (options.withhold_descriptors) mount += ":nodonate";
+  if (options.watch) mount += ":watch";
   if (options.passthrough) {
     mount += ":passthrough";
     gofer.Add("--broker=" + std::to_string(gofer.Give(std::move(broker_end))));
@@ -158,6 +159,7 @@ void MountedDirectory::SetUp(const Options& options) {
   Command plugin(DataFile("plugin/lisafs-plugin"));
   mount = std::to_string(plugin.Give(std::move(fuse->device))) + ":" + std::to_string(plugin.Give(std::move(client)));
   if (options.read_only) mount += ":ro";
+  if (options.exclusive) mount += ":exclusive";
   if (options.passthrough) {
     mount += ":passthrough";
     plugin.Add("--lifeline=" + std::to_string(plugin.Give(std::move(lifeline_end))));

@@ -23,6 +23,8 @@ class MountedDirectory {
     bool withhold_descriptors = false;
     bool single_file = false;  // Shows the file host()/file alone.
     bool passthrough = false;  // With a broker.
+    bool exclusive = false;    // Nobody changes the files on the host.
+    bool watch = false;        // Others' changes are told.
     int overlays = 0;          // host() is an overlayfs, or one upon another.
   };
   explicit MountedDirectory(const Options& options);

@@ -16,11 +16,10 @@
 
 #include "base/fd.h"
 #include "tests/filesystem/mounted_directory.h"
+#include "tests/filesystem/semantics_testing.h"
 
 namespace lisafs::tests {
 namespace {
-
-int ErrnoOf(long result) { return result < 0 ? errno : 0; }
 
 enum class Way { kDonated, kWithheld, kPassedThrough };
 
@@ -29,7 +28,8 @@ class Data : public testing::TestWithParam<Way> {
   void SetUp() override {
     if (geteuid() != 0) GTEST_SKIP() << "needs root";
     files_.emplace(MountedDirectory::Options{.withhold_descriptors = GetParam() == Way::kWithheld,
-                                             .passthrough = GetParam() == Way::kPassedThrough});
+                                             .passthrough = GetParam() == Way::kPassedThrough,
+                                             .exclusive = IsExclusive()});
     ASSERT_TRUE(files_->ok());
   }
   Fd Open(const std::string& name, int flags) {

@@ -1,5 +1,6 @@
 #include "tests/filesystem/semantics_testing.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -8,8 +9,10 @@ namespace lisafs::tests {
 
 MountedDirectory* SemanticsTest::files_ = nullptr;
 
+bool IsExclusive() { return getenv("LISAFS_TEST_EXCLUSIVE") != nullptr; }
+
 void SemanticsTest::SetUpTestSuite() {
-  if (geteuid() == 0) files_ = new MountedDirectory({});
+  if (geteuid() == 0) files_ = new MountedDirectory({.exclusive = IsExclusive()});
 }
 
 void SemanticsTest::TearDownTestSuite() {

@@ -29,6 +29,9 @@ class SemanticsTest : public testing::Test {
   std::string here_, host_;
 };
 
+// Whether this run is of mounts that nobody changes on the host.
+bool IsExclusive();
+
 // Runs `work` in a child as an ordinary user; whether it gave true.
 bool AsUser(uid_t uid, gid_t gid, const std::function<bool()>& work);
 

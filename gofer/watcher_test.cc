@@ -1,0 +1,240 @@
+#include "gofer/watcher.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lisafs/host_changes.h"
+
+namespace lisafs {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+class WatcherTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "needs root";
+    char directory[] = "/tmp/lisafs-watcher-XXXXXX";
+    ASSERT_NE(mkdtemp(directory), nullptr);
+    directory_ = directory;
+    auto self = SelfFds::Make(Fd(open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
+    ASSERT_TRUE(self);
+    self_.emplace(std::move(*self));
+    Start(Watcher::kMaxWatches);
+  }
+  void TearDown() override {
+    if (!directory_.empty()) std::filesystem::remove_all(directory_);
+  }
+  void Start(size_t max_watches) {
+    a_.reset();
+    b_.reset();
+    watcher_.reset();
+    auto watcher = Watcher::Create(*self_, max_watches);
+    ASSERT_TRUE(watcher) << watcher.error().what << ": " << watcher.error().error.ToString();
+    watcher_ = std::move(*watcher);
+    watcher_->Start();
+    a_.emplace(*watcher_);
+    b_.emplace(*watcher_);
+  }
+
+  std::string Path(const std::string& name) const { return directory_ + "/" + name; }
+  void Write(const std::string& name, const char* text) const {
+    Fd file(open(Path(name).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+    ASSERT_TRUE(file);
+    ASSERT_GE(write(file.get(), text, strlen(text)), 0);
+  }
+  Status Watch(Watcher::Client& client, const std::string& name, uint64_t id) const {
+    Fd fd(open(Path(name).c_str(), O_PATH | O_CLOEXEC));
+    EXPECT_TRUE(fd) << name;
+    struct stat stat;
+    EXPECT_EQ(fstat(fd.get(), &stat), 0);
+    return client.Watch(fd.get(), S_ISDIR(stat.st_mode), id);
+  }
+
+  static std::string Text(const HostChange& change) {
+    constexpr std::pair<uint16_t, const char*> kNames[] = {
+        {HostChange::kCreated, "created"},   {HostChange::kDeleted, "deleted"},
+        {HostChange::kMovedFrom, "from"},    {HostChange::kMovedTo, "to"},
+        {HostChange::kModified, "modified"}, {HostChange::kAttributes, "attributes"},
+        {HostChange::kIsDirectory, "dir"},   {HostChange::kPaired, "paired"},
+        {HostChange::kLost, "lost"},         {HostChange::kUnwatched, "unwatched"},
+    };
+    std::string text = std::to_string(change.id) + " " + std::string(change.name);
+    for (auto [bit, name] : kNames) {
+      if (change.what & bit) text += std::string(" ") + name;
+    }
+    return text;
+  }
+  // What comes until nothing has come for a while.
+  static std::vector<std::string> Read(const Fd& socket) {
+    std::vector<std::string> all;
+    std::vector<std::byte> buffer(kMaxHostChangesSize);
+    pollfd readable = {.fd = socket.get(), .events = POLLIN};
+    while (poll(&readable, 1, 300) == 1) {
+      ssize_t size = recv(socket.get(), buffer.data(), buffer.size(), 0);
+      if (size <= 0) {
+        all.push_back("end");
+        break;
+      }
+      size_t at = 0;
+      while (at < static_cast<size_t>(size)) {
+        HostChange change;
+        if (!Decode(std::span(buffer).subspan(at, size - at), change)) {
+          ADD_FAILURE() << "cut short";
+          break;
+        }
+        at += 12 + change.name.size();
+        all.push_back(Text(change));
+      }
+    }
+    return all;
+  }
+
+  std::string directory_;
+  std::optional<SelfFds> self_;
+  std::unique_ptr<Watcher> watcher_;
+  std::optional<Watcher::Client> a_, b_;
+};
+
+TEST_F(WatcherTest, SaysWhatChanges) {
+  auto socket = a_->Subscribe();
+  ASSERT_TRUE(socket);
+  ASSERT_EQ(mkdir(Path("d").c_str(), 0755), 0);
+  ASSERT_EQ(mkdir(Path("e").c_str(), 0755), 0);
+  ASSERT_TRUE(Watch(*a_, "d", 7));
+  ASSERT_TRUE(Watch(*a_, "e", 8));
+
+  ASSERT_EQ(mknod(Path("d/f").c_str(), S_IFREG | 0644, 0), 0);
+  EXPECT_THAT(Read(*socket), ElementsAre("7 f created"));
+  Write("d/f", "text");
+  EXPECT_THAT(Read(*socket), ElementsAre("7 f modified"));
+  ASSERT_EQ(chmod(Path("d/f").c_str(), 0600), 0);
+  EXPECT_THAT(Read(*socket), ElementsAre("7 f attributes"));
+  ASSERT_EQ(chmod(Path("d").c_str(), 0700), 0);
+  EXPECT_THAT(Read(*socket), ElementsAre("7  attributes dir"));
+  ASSERT_EQ(rename(Path("d/f").c_str(), Path("e/g").c_str()), 0);
+  EXPECT_THAT(Read(*socket), ElementsAre("7 f from paired", "8 g to"));
+  ASSERT_EQ(rename(Path("e/g").c_str(), Path("g").c_str()), 0);
+  EXPECT_THAT(Read(*socket), ElementsAre("8 g from"));
+  ASSERT_EQ(rename(Path("g").c_str(), Path("e/g").c_str()), 0);
+  EXPECT_THAT(Read(*socket), ElementsAre("8 g to"));
+  ASSERT_EQ(mkdir(Path("e/sub").c_str(), 0755), 0);
+  EXPECT_THAT(Read(*socket), ElementsAre("8 sub created dir"));
+  ASSERT_EQ(unlink(Path("e/g").c_str()), 0);
+  EXPECT_THAT(Read(*socket), testing::Contains("8 g deleted"));
+}
+
+TEST_F(WatcherTest, ManyWritesAreFewNews) {
+  auto socket = a_->Subscribe();
+  Write("f", "");
+  ASSERT_TRUE(Watch(*a_, "", 1));
+  Fd file(open(Path("f").c_str(), O_WRONLY | O_CLOEXEC));
+  for (int i = 0; i < 10000; ++i) ASSERT_EQ(write(file.get(), "x", 1), 1);
+  EXPECT_LT(Read(*socket).size(), 200u);
+}
+
+TEST_F(WatcherTest, AFile) {
+  auto socket = a_->Subscribe();
+  Write("f", "");
+  ASSERT_TRUE(Watch(*a_, "f", 3));
+  Write("f", "text");
+  EXPECT_THAT(Read(*socket), ElementsAre("3  modified"));
+}
+
+TEST_F(WatcherTest, WhatAClientDoesItselfIsNewsForOthersOnly) {
+  auto one = a_->Subscribe(), other = b_->Subscribe();
+  ASSERT_TRUE(Watch(*a_, "", 1));
+  ASSERT_TRUE(Watch(*b_, "", 2));
+  a_->ThreadBegins();
+  Write("f", "");
+  EXPECT_THAT(Read(*one), IsEmpty());
+  EXPECT_THAT(Read(*other), ElementsAre("2 f created"));
+  ASSERT_EQ(rename(Path("f").c_str(), Path("g").c_str()), 0);
+  EXPECT_THAT(Read(*one), IsEmpty());
+  EXPECT_THAT(Read(*other), ElementsAre("2 f from paired", "2 g to"));
+  a_->ThreadEnds();
+  ASSERT_EQ(unlink(Path("g").c_str()), 0);
+  EXPECT_THAT(Read(*one), ElementsAre("1 g deleted"));
+}
+
+TEST_F(WatcherTest, OneTooManyGivesAllUp) {
+  Start(2);
+  auto socket = a_->Subscribe();
+  for (const char* name : {"a", "b", "c"}) ASSERT_EQ(mkdir(Path(name).c_str(), 0755), 0);
+  ASSERT_TRUE(Watch(*a_, "a", 1));
+  ASSERT_TRUE(Watch(*a_, "b", 2));
+  ASSERT_TRUE(Watch(*a_, "b", 4));  // No other directory.
+  EXPECT_THAT(Read(*socket), IsEmpty());
+  ASSERT_TRUE(Watch(*a_, "c", 3));
+  Write("c/f", "");
+  Write("a/f", "");
+  EXPECT_THAT(Read(*socket), ElementsAre("0  lost unwatched"));
+  Write("c/g", "");
+  Write("a/g", "");
+  EXPECT_THAT(Read(*socket), ElementsAre("3 g created"));
+  ASSERT_TRUE(Watch(*a_, "a", 1));
+  Write("a/h", "");
+  EXPECT_THAT(Read(*socket), ElementsAre("1 h created"));
+}
+
+TEST_F(WatcherTest, AClientThatDoesNotReadHoldsNobodyUp) {
+  auto silent = a_->Subscribe(), other = b_->Subscribe();
+  ASSERT_EQ(mkdir(Path("d").c_str(), 0755), 0);
+  ASSERT_EQ(mkdir(Path("e").c_str(), 0755), 0);
+  ASSERT_TRUE(Watch(*a_, "d", 1));
+  ASSERT_TRUE(Watch(*b_, "e", 2));
+  for (int i = 0; i < 20000; ++i) {
+    const std::string name = "d/a-name-that-is-not-short-at-all-" + std::to_string(i);
+    ASSERT_EQ(mknod(Path(name).c_str(), S_IFREG | 0644, 0), 0);
+    if (i % 1000 == 0) usleep(30'000);  // No overflow in the kernel.
+  }
+  Write("e/f", "");
+  EXPECT_THAT(Read(*other), testing::Contains("2 f created"));
+  std::vector<std::string> said = Read(*silent);
+  EXPECT_LT(said.size(), 20000u);
+  ASSERT_FALSE(said.empty());
+  EXPECT_EQ(said.back(), "0  lost");
+  Write("d/last", "");
+  EXPECT_THAT(Read(*silent), ElementsAre("1 last created"));
+}
+
+TEST_F(WatcherTest, ClientsComeAndGo) {
+  auto socket = a_->Subscribe();
+  ASSERT_TRUE(Watch(*a_, "", 1));
+  {
+    Watcher::Client passing(*watcher_);
+    EXPECT_EQ(Watch(passing, "", 9).error(), Errno(ENOTCONN));
+    auto its = passing.Subscribe();
+    ASSERT_TRUE(Watch(passing, "", 9));
+    passing.ThreadBegins();
+  }
+  Write("f", "");
+  EXPECT_THAT(Read(*socket), ElementsAre("1 f created"));
+  socket->reset();
+  Write("g", "");
+  usleep(50'000);
+  auto again = a_->Subscribe();
+  Write("h", "");
+  EXPECT_THAT(Read(*again), ElementsAre("1 h created"));
+}
+
+TEST_F(WatcherTest, NotWhereChangesComeUnseen) {
+  auto socket = a_->Subscribe();
+  Fd proc(open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  EXPECT_EQ(a_->Watch(proc.get(), true, 1).error(), Errno(EOPNOTSUPP));
+}
+
+}  // namespace
+}  // namespace lisafs

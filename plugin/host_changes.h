@@ -1,0 +1,46 @@
+#ifndef LISAFS_PLUGIN_HOST_CHANGES_H_
+#define LISAFS_PLUGIN_HOST_CHANGES_H_
+
+#include <cstddef>
+#include <span>
+#include <thread>
+
+#include "base/fd.h"
+#include "lisafs/host_changes.h"
+#include "plugin/inode_table.h"
+#include "plugin/kernel_caches.h"
+#include "plugin/watches.h"
+
+namespace lisafs {
+
+// Reads what others change on the host, as the server tells it, and has the kernel forget what it has cached of that. A
+// thread of its own, which serves no requests.
+class HostChanges {
+ public:
+  // `socket` is what Watches::Subscribe gave. The others must outlive this.
+  HostChanges(Fd socket, InodeTable& nodes, Watches& watches, FuseTransport& kernel);
+  // Ends the thread.
+  ~HostChanges();
+  HostChanges(const HostChanges&) = delete;
+  HostChanges& operator=(const HostChanges&) = delete;
+
+  // What the thread does with a datagram.
+  void Apply(std::span<const std::byte> datagram);
+
+ private:
+  void Run();
+  void Apply(const HostChange& change);
+  void ForgetEverything(bool unwatched);
+  // What is cached of the file that `node` is.
+  void ForgetFile(const Node& node, uint16_t what);
+
+  const Fd socket_;
+  InodeTable& nodes_;
+  Watches& watches_;
+  KernelCaches caches_;
+  std::thread thread_;
+};
+
+}  // namespace lisafs
+
+#endif  // LISAFS_PLUGIN_HOST_CHANGES_H_
