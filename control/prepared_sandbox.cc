@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -250,6 +251,9 @@ absl::Status PublishPolicies(const CreateSandboxRequest& request, const SandboxD
 }
 
 }  // namespace
+
+// As PluginCommand gives them: a device and a connection for each mount.
+int PluginDevice(int index) { return STDERR_FILENO + 1 + 2 * index; }
 
 absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequest& request,
                                                          const SandboxPrograms& programs,

@@ -32,6 +32,9 @@ struct SandboxProcesses {
   std::optional<Process> broker;  // None if no mount wants it or it did not start: it can be done without.
 };
 
+// The number under which the plugin has the /dev/fuse of its mount `index`.
+int PluginDevice(int index);
+
 // A sandbox whose processes are ready and whose file systems, if it has any, are mounted nowhere yet. If it goes before
 // it is let go, the processes end and nothing is left.
 class PreparedSandbox {

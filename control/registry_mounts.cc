@@ -18,6 +18,8 @@
 #include "lisafs/counters.h"
 #include "sandbox/cgroups.h"
 #include "sandbox/container_mounts.h"
+#include "sandbox/foreign_fds.h"
+#include "sandbox/fuse_mount.h"
 
 namespace lisafs {
 namespace {
@@ -280,6 +282,13 @@ absl::StatusOr<Mount> Registry::UpdateMount(const UpdateMountRequest& request) {
   if (!status.ok()) {
     mount.mutable_policy()->Swap(&*policy);
     return Annotate(name, status);
+  }
+  if (mount.policy().revoked() && entry->plugin) {
+    // What the kernel has cached is not to let anybody in.
+    const int number = PluginDevice(index);
+    auto devices = DuplicateForeignFds(entry->plugin->pid(), {&number, 1});
+    absl::Status forgotten = devices.ok() ? ForgetRootAttributes(devices->front()) : devices.status();
+    if (!forgotten.ok()) spdlog::warn("{}: what the kernel has cached stays: {}", name, Text(forgotten));
   }
   const std::string allows = mount.policy().ShortDebugString();
   spdlog::info("{}: policy changed to {{{}}}", name, allows);

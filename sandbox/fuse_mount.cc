@@ -2,8 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -61,6 +64,27 @@ absl::StatusOr<std::string> FileSystemNumber(const Fd& mount) {
   struct statx stat;
   if (statx(mount.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &stat) != 0) return ErrnoStatus(errno, "statx");
   return absl::StrCat(stat.stx_dev_major, ":", stat.stx_dev_minor);
+}
+
+absl::Status ForgetRootAttributes(const Fd& device) {
+  struct stat stat;
+  if (fstat(device.get(), &stat) != 0) return ErrnoStatus(errno, "stat");
+  constexpr unsigned kMiscMajor = 10, kFuseMinor = 229;
+  if (!S_ISCHR(stat.st_mode) || stat.st_rdev != makedev(kMiscMajor, kFuseMinor)) {
+    return absl::InvalidArgumentError("not /dev/fuse");
+  }
+  struct {
+    fuse_out_header header;
+    fuse_notify_inval_inode_out node;
+  } message = {};
+  message.header.len = sizeof message;
+  message.header.error = FUSE_NOTIFY_INVAL_INODE;
+  message.node.ino = FUSE_ROOT_ID;
+  // Its attributes alone: pages may be locked by a request that is not answered.
+  message.node.off = -1;
+  // ENOENT: the kernel does not know them, since nobody has asked yet.
+  if (write(device.get(), &message, sizeof message) < 0 && errno != ENOENT) return ErrnoStatus(errno, "notification");
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Fd> OpenMountPoint(const std::string& path, mode_t root_type) {

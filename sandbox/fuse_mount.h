@@ -32,6 +32,10 @@ absl::StatusOr<FuseMount> MakeFuseMount(mode_t root_type, const MountAttributes&
 // The number of a mount's file system, "MAJOR:MINOR", as in mountinfo. Asks its server nothing.
 absl::StatusOr<std::string> FileSystemNumber(const Fd& mount);
 
+// Has the kernel ask for the attributes of the file system's root again: whoever walks through it is then let in, or
+// not, by what its server says now. `device` should be its /dev/fuse. INVALID_ARGUMENT: it is something else.
+absl::Status ForgetRootAttributes(const Fd& device);
+
 // Opens a path in the calling thread's mount namespace to mount on, without following a symbolic link at its end.
 // NOT_FOUND: it does not exist. INVALID_ARGUMENT: it is not of `root_type`.
 absl::StatusOr<Fd> OpenMountPoint(const std::string& path, mode_t root_type);

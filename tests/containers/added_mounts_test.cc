@@ -211,6 +211,20 @@ TEST_F(AddedMounts, OpenFilesFeelAChange) {
   EXPECT_EQ(ReadFile(Path("source/file")), "Content");
 }
 
+// The kernel has looked at everything a moment ago, and need not ask for it.
+TEST_F(AddedMounts, ARevocationIsFeltAtOnceByWhoeverWalksIn) {
+  auto container = Start([&](Bundle& bundle) { bundle.AddBind(Path("source"), "/data"); });
+  const std::string inside = "/proc/" + std::to_string(container->pid()) + "/root/data/file";
+  struct stat stat;
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_EQ(::stat(inside.c_str(), &stat), 0);
+    ExpectOk(Mount({"set", container->id(), "/data", "revoked=on"}));
+    EXPECT_EQ(::stat(inside.c_str(), &stat), -1);
+    EXPECT_EQ(errno, EACCES);
+    ExpectOk(Mount({"set", container->id(), "/data", "revoked=off"}));
+  }
+}
+
 // How far revoking goes where the kernel reads by itself: a file that is open and passed through stays usable until it
 // is closed, and none can be opened any more.
 TEST_F(AddedMounts, AFileThatIsPassedThroughOutlivesItsRevocation) {
