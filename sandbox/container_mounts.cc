@@ -29,6 +29,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr int kUnmountTries = 100;
+constexpr int kOpenTries = 1000;
 
 // Where the kernel and the low-level runtime show and hide what the container depends on.
 constexpr std::string_view kForbidden[] = {"/proc", "/sys", "/dev"};
@@ -46,7 +47,12 @@ Fd OpenPath(int directory, const std::string& path, uint64_t flags, uint64_t res
   open_how how = {};
   how.flags = O_PATH | O_CLOEXEC | flags;
   how.resolve = resolve | RESOLVE_NO_MAGICLINKS;
-  return Fd(static_cast<int>(syscall(SYS_openat2, directory, path.c_str(), &how, sizeof how)));
+  Fd found;
+  // EAGAIN: something was renamed or mounted somewhere on the machine while ".." was walked.
+  for (int tries = 0; !found && tries < kOpenTries && (tries == 0 || errno == EAGAIN); ++tries) {
+    found.reset(static_cast<int>(syscall(SYS_openat2, directory, path.c_str(), &how, sizeof how)));
+  }
+  return found;
 }
 
 // Opens a path in the thread's root.
