@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "base/inherited.h"
 #include "base/program.h"
 #include "base/result.h"
 #include "broker/broker.h"
@@ -35,27 +36,27 @@ struct Arguments {
   exit(kExitUsage);
 }
 
-int ParseNumber(std::string_view text, std::string_view argument) {
-  int number = -1;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || number < 0) {
-    DieOfUsage(argument, "\"" + std::string(text) + "\" is not a number");
-  }
-  return number;
+Fd Inherited(std::string_view number, std::string_view argument) {
+  auto taken = TakeInherited(number);
+  if (!taken) DieOfUsage(argument, taken.error());
+  return *std::move(taken);
 }
 
 BrokerDevice ParseDevice(std::string_view text) {
-  size_t equals = text.find('=');
-  if (equals == text.npos) DieOfUsage("--device", "expected MOUNT=FUSE");
-  return {.mount = static_cast<uint32_t>(ParseNumber(text.substr(0, equals), "--device")),
-          .device = Fd(ParseNumber(text.substr(equals + 1), "--device"))};
+  const std::string argument = "--device " + std::string(text);
+  uint32_t mount = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), mount);
+  if (error != std::errc() || end == text.data() + text.size() || *end != '=') {
+    DieOfUsage(argument, "expected MOUNT=FUSE");
+  }
+  return {.mount = mount, .device = Inherited(text.substr(end + 1 - text.data()), argument)};
 }
 
 Arguments ParseArguments(int argc, char** argv) {
   CLI::App app("Registers host files with a sandbox's FUSE file systems for its lisafs-gofer. Started by lisafsd.",
                "lisafs-broker");
   std::vector<std::string> devices;
-  int gofer = -1, lifeline = -1, ready = -1;
+  std::string gofer, lifeline, ready;
   app.add_option("--device", devices, "MOUNT=FUSE: the /dev/fuse descriptor of the gofer's mount of that number")
       ->required();
   app.add_option("--gofer", gofer, "The SEQPACKET socket that the gofer asks on")->type_name("FD")->required();
@@ -72,8 +73,10 @@ Arguments ParseArguments(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     DieOfUsage("arguments", error.what());
   }
-  Arguments arguments{
-      .gofer = Fd(gofer), .lifeline = Fd(lifeline), .ready = Fd(ready), .name_violations = name_violations};
+  Arguments arguments{.gofer = Inherited(gofer, "--gofer"),
+                      .lifeline = Inherited(lifeline, "--lifeline"),
+                      .name_violations = name_violations};
+  if (!ready.empty()) arguments.ready = Inherited(ready, "--ready-fd");
   for (const std::string& device : devices) arguments.devices.push_back(ParseDevice(device));
   return arguments;
 }

@@ -1,12 +1,9 @@
 #include "gofer/arguments.h"
 
-#include <fcntl.h>
-
 #include <CLI/CLI.hpp>
-#include <charconv>
-#include <set>
 #include <string_view>
 
+#include "base/inherited.h"
 #include "base/program.h"
 #include "lisafs/counters.h"
 
@@ -17,11 +14,11 @@ tl::unexpected<UsageError> Wrong(std::string_view what, std::string why) {
   return tl::unexpected<UsageError>(UsageError{std::string(what), std::move(why)});
 }
 
-// -1 if `text` is not a number that a descriptor can have.
-int ParseFd(std::string_view text) {
-  int fd = -1;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), fd);
-  return error == std::errc() && end == text.data() + text.size() && fd >= 0 ? fd : -1;
+tl::expected<void, UsageError> TakeFd(std::string_view number, std::string_view argument, int& fd) {
+  auto taken = TakeInherited(number);
+  if (!taken) return Wrong(argument, taken.error());
+  fd = taken->release();
+  return {};
 }
 
 constexpr std::string_view kServeForm = "FD=DIR[:OPTION...]";
@@ -66,8 +63,8 @@ tl::expected<GoferArguments::Mount, UsageError> ParseServe(std::string_view argu
   if (equals == text.npos || equals + 1 == text.size()) {
     return Wrong(argument, "--serve takes " + std::string(kServeForm));
   }
-  mount.connection = ParseFd(text.substr(0, equals));
-  if (mount.connection < 0) return Wrong(argument, "FD is not a descriptor's number");
+  if (auto taken = TakeFd(text.substr(0, equals), argument, mount.connection); !taken)
+    return tl::unexpected(taken.error());
   mount.directory = text.substr(equals + 1);
   return mount;
 }
@@ -78,31 +75,10 @@ tl::expected<GoferArguments::Mount, UsageError> ParseMount(std::string_view argu
   TakeOptions(text, mount);
   size_t colon = text.find(':');
   if (colon == text.npos) return Wrong(argument, "--mount takes " + std::string(kMountForm));
-  mount.connection = ParseFd(text.substr(0, colon));
-  mount.tree = ParseFd(text.substr(colon + 1));
-  if (mount.connection < 0 || mount.tree < 0) return Wrong(argument, "CONN and TREE are descriptors' numbers");
+  if (auto taken = TakeFd(text.substr(0, colon), argument, mount.connection); !taken)
+    return tl::unexpected(taken.error());
+  if (auto taken = TakeFd(text.substr(colon + 1), argument, mount.tree); !taken) return tl::unexpected(taken.error());
   return mount;
-}
-
-// Every descriptor is open, and named once.
-tl::expected<void, UsageError> CheckDescriptors(const GoferArguments& arguments) {
-  std::set<int> seen;
-  auto check = [&](const char* what, int fd) -> tl::expected<void, UsageError> {
-    if (fd < 0) return {};
-    if (fcntl(fd, F_GETFD) < 0) return Wrong(what, "descriptor " + std::to_string(fd) + " is not open");
-    if (!seen.insert(fd).second) return Wrong(what, "descriptor " + std::to_string(fd) + " is named twice");
-    return {};
-  };
-  for (const auto& mount : arguments.mounts) {
-    const char* option = mount.tree < 0 ? "--serve" : "--mount";
-    if (auto checked = check(option, mount.connection); !checked) return checked;
-    if (auto checked = check(option, mount.tree); !checked) return checked;
-  }
-  if (auto checked = check("--counters", arguments.counters_fd); !checked) return checked;
-  if (auto checked = check("--policy", arguments.policy_fd); !checked) return checked;
-  if (auto checked = check("--broker", arguments.broker_fd); !checked) return checked;
-  if (auto checked = check("--lifeline-fd", arguments.lifeline_fd); !checked) return checked;
-  return check("--ready-fd", arguments.ready_fd);
 }
 
 }  // namespace
@@ -153,6 +129,10 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
     return Wrong("usage", error.what());
   }
 
+  if (!serve.empty() && !mount.empty()) return Wrong("usage", "--serve and --mount exclude each other");
+  if (serve.size() + mount.size() > kMaxMounts) {
+    return Wrong("usage", "more than " + std::to_string(kMaxMounts) + " mounts");
+  }
   for (const std::string& argument : serve) {
     auto parsed = ParseServe(argument);
     if (!parsed) return tl::unexpected(parsed.error());
@@ -163,33 +143,26 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
     if (!parsed) return tl::unexpected(parsed.error());
     arguments.mounts.push_back(std::move(*parsed));
   }
-  if (!serve.empty() && !mount.empty()) return Wrong("usage", "--serve and --mount exclude each other");
   for (const auto& mount : arguments.mounts) {
     if (mount.read_only && mount.uds_create) return Wrong("usage", "ro and uds-create exclude each other");
   }
   if (arguments.mounts.empty()) return Wrong("usage", "nothing to serve: --serve or --mount is needed");
-  if (arguments.mounts.size() > kMaxMounts) {
-    return Wrong("usage", "more than " + std::to_string(kMaxMounts) + " mounts");
-  }
-  if (!counters_fd.empty() && (arguments.counters_fd = ParseFd(counters_fd)) < 0) {
-    return Wrong("--counters", "not a descriptor's number: " + counters_fd);
-  }
-  if (!broker_fd.empty() && (arguments.broker_fd = ParseFd(broker_fd)) < 0) {
-    return Wrong("--broker", "not a descriptor's number: " + broker_fd);
-  }
-  if (!policy_fd.empty() && (arguments.policy_fd = ParseFd(policy_fd)) < 0) {
-    return Wrong("--policy", "not a descriptor's number: " + policy_fd);
-  }
   for (const auto& mount : arguments.mounts) {
     if (mount.passthrough && broker_fd.empty()) return Wrong("usage", "a mount with passthrough needs --broker");
   }
-  if (!ready_fd.empty() && (arguments.ready_fd = ParseFd(ready_fd)) < 0) {
-    return Wrong("--ready-fd", "not a descriptor's number: " + ready_fd);
+  const struct {
+    const char* option;
+    const std::string& number;
+    int& fd;
+  } kFds[] = {{"--counters", counters_fd, arguments.counters_fd},
+              {"--policy", policy_fd, arguments.policy_fd},
+              {"--broker", broker_fd, arguments.broker_fd},
+              {"--lifeline-fd", lifeline_fd, arguments.lifeline_fd},
+              {"--ready-fd", ready_fd, arguments.ready_fd}};
+  for (const auto& each : kFds) {
+    if (each.number.empty()) continue;
+    if (auto taken = TakeFd(each.number, each.option, each.fd); !taken) return tl::unexpected(taken.error());
   }
-  if (!lifeline_fd.empty() && (arguments.lifeline_fd = ParseFd(lifeline_fd)) < 0) {
-    return Wrong("--lifeline-fd", "not a descriptor's number: " + lifeline_fd);
-  }
-  if (auto checked = CheckDescriptors(arguments); !checked) return tl::unexpected(checked.error());
   return arguments;
 }
 

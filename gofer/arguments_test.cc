@@ -11,18 +11,17 @@
 namespace lisafs {
 namespace {
 
+// Numbers that are open, and inherited.
+constexpr int kOpen[] = {100, 101, 102, 103, 104, 105, 106, 107};
+
 tl::expected<GoferArguments, UsageError> Parse(std::vector<const char*> arguments) {
+  for (int fd : kOpen) EXPECT_EQ(dup2(STDERR_FILENO, fd), fd);
   arguments.insert(arguments.begin(), "lisafs-gofer");
   return ParseGoferArguments(static_cast<int>(arguments.size()), arguments.data());
 }
 
 class ArgumentsTest : public testing::Test {
  protected:
-  // Numbers that are open for the time of a test.
-  static constexpr int kOpen[] = {100, 101, 102, 103, 104, 105, 106, 107};
-  ArgumentsTest() {
-    for (int fd : kOpen) EXPECT_EQ(dup2(STDERR_FILENO, fd), fd);
-  }
   ~ArgumentsTest() override {
     for (int fd : kOpen) close(fd);
   }
@@ -87,8 +86,8 @@ TEST_F(ArgumentsTest, SaysWhatIsWrong) {
       {{"--serve", "100=/", "--serve", "100=/tmp"}, "100 is named twice"},
       {{"--serve", "100=/", "--mount", "101:102"}, "exclude"},
       {{"--mount", "100"}, "CONN:TREE"},
-      {{"--mount", "100:x"}, "numbers"},
-      {{"--mount", "100:101:rw"}, "numbers"},
+      {{"--mount", "100:x"}, "not a descriptor"},
+      {{"--mount", "100:101:rw"}, "not a descriptor"},
       {{"--mount", "100:101:ro:uds-create"}, "exclude"},
       {{"--mount", "100:101", "--counters", "x"}, "not a descriptor"},
       {{"--mount", "100:101", "--ready-fd", "101"}, "101 is named twice"},

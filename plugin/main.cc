@@ -1,9 +1,7 @@
-#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "base/inherited.h"
 #include "base/program.h"
 #include "base/result.h"
 #include "confine/confine.h"
@@ -52,19 +51,10 @@ struct Arguments {
   exit(kExitUsage);
 }
 
-// An open descriptor that the program was given as a number.
-Fd Inherited(std::string_view text, std::string_view argument) {
-  int fd = -1;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), fd);
-  if (error != std::errc() || end != text.data() + text.size() || fd < 0) {
-    DieOfUsage(argument, "\"" + std::string(text) + "\" is not a descriptor");
-  }
-  // Also keeps two arguments from being the same descriptor: whoever owns one closes it.
-  int flags = fcntl(fd, F_GETFD);
-  if (flags < 0) DieOfUsage(argument, "descriptor " + std::string(text) + " is not open");
-  if (flags & FD_CLOEXEC) DieOfUsage(argument, "descriptor " + std::string(text) + " is given twice");
-  fcntl(fd, F_SETFD, FD_CLOEXEC);
-  return Fd(fd);
+Fd Inherited(std::string_view number, std::string_view argument) {
+  auto taken = TakeInherited(number);
+  if (!taken) DieOfUsage(argument, taken.error());
+  return *std::move(taken);
 }
 
 MountArgument ParseMount(std::string_view text) {
