@@ -126,8 +126,14 @@ int Operations::Serve(std::span<const std::byte> request, Reply& reply) {
   if (entry.effect != Dispatch::kGivesBack && !client_.connected()) return EIO;
   Call call{*header, arguments};
   Status served = entry.serve(*this, call, reply);
-  // The server has no descriptors left. Those that are only kept for later give way, and nothing has been done yet.
-  while (!served && served.error() == Errno(EMFILE) && nodes_.ReduceBudget()) {
+  // The server has no descriptors left. Those that it has only not been told to close go first, then those that are
+  // kept for later; nothing has been done yet.
+  for (bool told = false; !served && served.error() == Errno(EMFILE); told = true) {
+    if (!told) {
+      client_.FlushClosed();
+    } else if (!nodes_.ReduceBudget()) {
+      break;
+    }
     TakeBack(reply);
     Call again{*header, arguments};
     served = entry.serve(*this, again, reply);

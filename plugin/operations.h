@@ -190,9 +190,9 @@ class Operations {
 
   Status Remove(Call& call, uint32_t flags);
   Status RenameChild(Call& call, uint64_t new_directory, uint32_t flags);
-  // A child that is about to lose its name gets a control FD, by which it stays reachable if it is still in use.
-  // EMFILE.
-  Result<Pinned> PinDoomed(const Pinned& directory, std::string_view name);
+  // A child that is about to lose its name gets a control FD, by which it stays reachable if it is still in use
+  // and a descriptor is to be had.
+  Pinned PinDoomed(const Pinned& directory, std::string_view name);
 
   Client& client_;
   const MountOptions options_;

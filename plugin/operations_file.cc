@@ -51,8 +51,14 @@ Result<bool> Operations::TryCreate(const Pinned& directory, std::string_view nam
                                        &donated);
   if (created) {
     AddEntry(directory, name, created->child, entry, reply);
-    LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(entry.nodeid));
-    AddHandle(std::make_shared<Handle>(client_, std::move(node), created->open_fd, donated.Take(0),
+    auto node = nodes_.Pin(entry.nodeid);
+    if (!node) {
+      // Its control FD had to go at once, and is not to be had again. A call that fails leaves nothing.
+      client_.CloseLater(created->open_fd);
+      (void)client_.Call<Mid::kUnlinkAt>({.dir_fd = directory.fd(), .name = name});
+      return Fail(node.error());
+    }
+    AddHandle(std::make_shared<Handle>(client_, *std::move(node), created->open_fd, donated.Take(0),
                                        (in.flags & O_ACCMODE) == O_RDWR),
               true, open, reply);
     SetAttributeLifetime(entry, entry.nodeid);

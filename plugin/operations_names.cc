@@ -70,7 +70,7 @@ Status Operations::Rename2(Call& call, const fuse_rename2_in& in, Reply&) {
 Status Operations::Remove(Call& call, uint32_t flags) {
   LISAFS_ASSIGN_OR_RETURN(std::string_view name, call.arguments.TakeName());
   LISAFS_ASSIGN_OR_RETURN(Pinned directory, nodes_.Pin(call.header.nodeid));
-  LISAFS_ASSIGN_OR_RETURN(Pinned doomed, PinDoomed(directory, name));
+  Pinned doomed = PinDoomed(directory, name);
   LISAFS_RETURN_IF_ERROR(client_.Call<Mid::kUnlinkAt>({.dir_fd = directory.fd(), .flags = flags, .name = name}));
   nodes_.Unlinked(directory.node(), name);
   return {};
@@ -83,9 +83,7 @@ Status Operations::RenameChild(Call& call, uint64_t new_directory, uint32_t flag
   LISAFS_ASSIGN_OR_RETURN(Pinned from, nodes_.Pin(call.header.nodeid));
   LISAFS_ASSIGN_OR_RETURN(Pinned to, nodes_.Pin(new_directory));
   Pinned doomed;
-  if (flags == 0) {
-    LISAFS_ASSIGN_OR_RETURN(doomed, PinDoomed(to, new_name));
-  }
+  if (flags == 0) doomed = PinDoomed(to, new_name);
 
   auto renaming = nodes_.LockForRename();
   if (flags == 0) {
@@ -104,13 +102,14 @@ Status Operations::RenameChild(Call& call, uint64_t new_directory, uint32_t flag
   return {};
 }
 
-Result<Pinned> Operations::PinDoomed(const Pinned& directory, std::string_view name) {
+Pinned Operations::PinDoomed(const Pinned& directory, std::string_view name) {
   NodeRef child = nodes_.FindChild(directory.node(), name);
   if (!child) return Pinned();
   auto pinned = nodes_.Pin(child);
-  // If it is not there any more, then what is there instead is not what somebody uses.
-  if (!pinned && pinned.error() != Errno(EMFILE)) return Pinned();
-  return pinned;
+  while (!pinned && pinned.error() == Errno(EMFILE) && nodes_.ReduceBudget()) pinned = nodes_.Pin(child);
+  // If it is not there any more, then what is there instead is not what somebody uses. And removing must not fail for
+  // want of descriptors: it is how they come free.
+  return pinned ? *std::move(pinned) : Pinned();
 }
 
 }  // namespace lisafs
