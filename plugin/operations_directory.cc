@@ -48,7 +48,6 @@ class DirentWriter {
 
 Status Operations::OpenDir(Call& call, const fuse_open_in&, Reply& reply) {
   auto& open = reply.Append<fuse_open_out>();
-  // The kernel drops a listing that it has cached when it makes a change itself, or learns of another time of change.
   if (options_.exclusive) {
     // It may have all that is going to be asked for.
     LISAFS_ASSIGN_OR_RETURN(NodeRef node, nodes_.Find(call.header.nodeid));
@@ -57,10 +56,12 @@ Status Operations::OpenDir(Call& call, const fuse_open_in&, Reply& reply) {
     LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(call.header.nodeid));
     watches_.Watch(client_, node);
     LISAFS_ASSIGN_OR_RETURN(auto handle, OpenDirectory(node));
-    const bool keep_cache = IsUnchanged(*handle);
-    AddHandle(std::move(handle), keep_cache, open, reply);
+    AddHandle(std::move(handle), true, open, reply);
   }
-  open.open_flags |= FOPEN_CACHE_DIR;
+  // A reader that the kernel has given the beginning of a listing from its cache goes on by position, in whatever
+  // listing is there when the directory has changed meanwhile; positions are places in one listing, so it would miss
+  // names. What is never changed can be cached.
+  if (options_.exclusive && options_.read_only) open.open_flags |= FOPEN_CACHE_DIR;
   return {};
 }
 
