@@ -39,8 +39,9 @@ TEST_P(ClientTest, MountSaysWhatTheServerCan) {
     if (is_gvisor()) {
       EXPECT_EQ(client().Supports(mid), !ours && !(is_december2022() && newer)) << MessageName(mid);
     } else {
-      // It takes a broker.
-      EXPECT_EQ(client().Supports(mid), mid != Mid::kOpenBacking) << MessageName(mid);
+      // Those take a broker, and the mount's option `watch`.
+      bool lacking = mid == Mid::kOpenBacking || mid == Mid::kSubscribe || mid == Mid::kWatch;
+      EXPECT_EQ(client().Supports(mid), !lacking) << MessageName(mid);
     }
   }
 }
