@@ -17,8 +17,7 @@ inline void ParseCommandLineOrExit(CLI::App& app, int argc, const char* const* a
   } catch (const CLI::Success& success) {
     exit(app.exit(success));
   } catch (const CLI::ParseError& error) {
-    PrintError("usage", error.what());
-    exit(kExitUsage);
+    DieOfUsage("usage", error.what());
   }
 }
 

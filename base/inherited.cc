@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "base/escape.h"
+#include "base/program.h"
 
 namespace lisafs {
 
@@ -20,6 +21,12 @@ tl::expected<Fd, std::string> TakeInherited(std::string_view number) {
   if (flags & FD_CLOEXEC) return tl::unexpected("descriptor " + std::to_string(fd) + " is named twice");
   fcntl(fd, F_SETFD, FD_CLOEXEC);
   return Fd(fd);
+}
+
+Fd TakeInheritedOrExit(std::string_view number, std::string_view argument) {
+  auto taken = TakeInherited(number);
+  if (!taken) DieOfUsage(argument, taken.error());
+  return *std::move(taken);
 }
 
 }  // namespace lisafs

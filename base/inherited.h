@@ -14,6 +14,9 @@ namespace lisafs {
 // close it twice.
 tl::expected<Fd, std::string> TakeInherited(std::string_view number);
 
+// The same, or DieOfUsage with what is wrong with `argument`.
+Fd TakeInheritedOrExit(std::string_view number, std::string_view argument);
+
 }  // namespace lisafs
 
 #endif  // LISAFS_BASE_INHERITED_H_

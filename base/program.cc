@@ -28,6 +28,11 @@ void Die(std::string_view what, std::string_view why) {
   exit(kExitFailure);
 }
 
+void DieOfUsage(std::string_view what, std::string_view why) {
+  PrintError(what, why);
+  exit(kExitUsage);
+}
+
 void DieErrno(std::string_view what) { Die(what, Errno::Last().ToString()); }
 
 }  // namespace lisafs

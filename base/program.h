@@ -24,6 +24,9 @@ void PrintError(std::string_view what, std::string_view why);
 // PrintError and exit(kExitFailure).
 [[noreturn]] void Die(std::string_view what, std::string_view why);
 
+// PrintError and exit(kExitUsage).
+[[noreturn]] void DieOfUsage(std::string_view what, std::string_view why);
+
 // "NAME: what: reason of errno", and exit(kExitFailure). Reads errno.
 [[noreturn]] void DieErrno(std::string_view what);
 

@@ -3,7 +3,6 @@
 
 #include <linux/capability.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -12,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/command_line.h"
 #include "base/fd.h"
 #include "base/inherited.h"
 #include "base/program.h"
@@ -31,17 +31,6 @@ struct Arguments {
   bool name_violations = false;  // OnViolation::kNameAndKill.
 };
 
-[[noreturn]] void DieOfUsage(std::string_view what, std::string_view why) {
-  PrintError(what, why);
-  exit(kExitUsage);
-}
-
-Fd Inherited(std::string_view number, std::string_view argument) {
-  auto taken = TakeInherited(number);
-  if (!taken) DieOfUsage(argument, taken.error());
-  return *std::move(taken);
-}
-
 BrokerDevice ParseDevice(std::string_view text) {
   const std::string argument = "--device " + std::string(text);
   uint32_t mount = 0;
@@ -49,7 +38,7 @@ BrokerDevice ParseDevice(std::string_view text) {
   if (error != std::errc() || end == text.data() + text.size() || *end != '=') {
     DieOfUsage(argument, "expected MOUNT=FUSE");
   }
-  return {.mount = mount, .device = Inherited(text.substr(end + 1 - text.data()), argument)};
+  return {.mount = mount, .device = TakeInheritedOrExit(text.substr(end + 1 - text.data()), argument)};
 }
 
 Arguments ParseArguments(int argc, char** argv) {
@@ -66,17 +55,11 @@ Arguments ParseArguments(int argc, char** argv) {
                "Say which system call it was if the process is killed for one that its policy does not allow");
   app.add_option("--ready-fd", ready, "Descriptor to write the process's pid and \"ready\" to")->type_name("FD");
   app.set_version_flag("--version", "lisafs-broker " + std::string(kVersion));
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& success) {
-    exit(app.exit(success));
-  } catch (const CLI::ParseError& error) {
-    DieOfUsage("arguments", error.what());
-  }
-  Arguments arguments{.gofer = Inherited(gofer, "--gofer"),
-                      .lifeline = Inherited(lifeline, "--lifeline"),
+  ParseCommandLineOrExit(app, argc, argv);
+  Arguments arguments{.gofer = TakeInheritedOrExit(gofer, "--gofer"),
+                      .lifeline = TakeInheritedOrExit(lifeline, "--lifeline"),
                       .name_violations = name_violations};
-  if (!ready.empty()) arguments.ready = Inherited(ready, "--ready-fd");
+  if (!ready.empty()) arguments.ready = TakeInheritedOrExit(ready, "--ready-fd");
   for (const std::string& device : devices) arguments.devices.push_back(ParseDevice(device));
   return arguments;
 }

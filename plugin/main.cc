@@ -1,4 +1,3 @@
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -8,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/command_line.h"
 #include "base/fd.h"
 #include "base/inherited.h"
 #include "base/program.h"
@@ -46,17 +46,6 @@ struct Arguments {
   bool name_violations = false;  // OnViolation::kNameAndKill.
 };
 
-[[noreturn]] void DieOfUsage(std::string_view what, std::string_view why) {
-  PrintError(what, why);
-  exit(kExitUsage);
-}
-
-Fd Inherited(std::string_view number, std::string_view argument) {
-  auto taken = TakeInherited(number);
-  if (!taken) DieOfUsage(argument, taken.error());
-  return *std::move(taken);
-}
-
 MountArgument ParseMount(std::string_view text) {
   const std::string argument = "--mount " + std::string(text);
   size_t colon = text.find(':');
@@ -78,8 +67,8 @@ MountArgument ParseMount(std::string_view text) {
       DieOfUsage(argument, "\"" + std::string(option) + "\" is not an option");
     }
   }
-  return {.fuse = Inherited(text.substr(0, colon), argument),
-          .connection = Inherited(connection, argument),
+  return {.fuse = TakeInheritedOrExit(text.substr(0, colon), argument),
+          .connection = TakeInheritedOrExit(connection, argument),
           .options = options,
           .io_uring = io_uring};
 }
@@ -111,19 +100,13 @@ Arguments ParseArguments(int argc, char** argv) {
   app.add_flag("--name-violations", name_violations,
                "Say which system call it was if the process is killed for one that its policy does not allow");
   app.set_version_flag("--version", "lisafs-plugin " + std::string(kVersion));
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& success) {
-    exit(app.exit(success));
-  } catch (const CLI::ParseError& error) {
-    DieOfUsage("arguments", error.what());
-  }
+  ParseCommandLineOrExit(app, argc, argv);
   Arguments arguments;
   arguments.name_violations = name_violations;
   for (const std::string& mount : mounts) arguments.mounts.push_back(ParseMount(mount));
-  if (!policy.empty()) UsePolicy(Inherited(policy, "--policy"), arguments);
-  if (!lifeline.empty()) arguments.lifeline = Inherited(lifeline, "--lifeline");
-  if (!ready.empty()) arguments.ready = Inherited(ready, "--ready-fd");
+  if (!policy.empty()) UsePolicy(TakeInheritedOrExit(policy, "--policy"), arguments);
+  if (!lifeline.empty()) arguments.lifeline = TakeInheritedOrExit(lifeline, "--lifeline");
+  if (!ready.empty()) arguments.ready = TakeInheritedOrExit(ready, "--ready-fd");
   return arguments;
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <stdio.h>
+#include <sys/fanotify.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -114,7 +115,8 @@ void AllowWatching(SeccompPolicy& policy, const GoferPolicyOptions& options) {
   const ArgCondition group = ArgIs(0, options.watch_fd, "the fanotify group");
   policy
       .Allow(SCMP_SYS(fanotify_mark), "Watch: \"N\" in /proc/self/fd",
-             {group, ArgIs(3, options.proc_self_fd, "/proc/self/fd")})
+             {group, ArgLacks(1, FAN_MARK_MOUNT | FAN_MARK_FILESYSTEM, "not of a mount or a file system"),
+              ArgIs(3, options.proc_self_fd, "/proc/self/fd")})
       .Allow(SCMP_SYS(name_to_handle_at), "Watch: what events call a file",
              {ArgIsDescriptor(0), ArgHas(4, AT_EMPTY_PATH, "AT_EMPTY_PATH")})
       .Allow(SCMP_SYS(read), "events", {group});

@@ -281,6 +281,14 @@ const Case kCases[] = {
      [](const Held& h) { fanotify_mark(h.events(), FAN_MARK_ADD, FAN_MODIFY, h.proc(), h.name().c_str()); }},
     {"watch for another", kNever,
      [](const Held& h) { fanotify_mark(h.fd(), FAN_MARK_ADD, FAN_MODIFY, h.proc(), h.name().c_str()); }},
+    {"watch a mount", kNever,
+     [](const Held& h) {
+       fanotify_mark(h.events(), FAN_MARK_ADD | FAN_MARK_MOUNT, FAN_MODIFY, h.proc(), h.name().c_str());
+     }},
+    {"watch a file system", kNever,
+     [](const Held& h) {
+       fanotify_mark(h.events(), FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_MODIFY, h.proc(), h.name().c_str());
+     }},
     {"watch by path", kNever,
      [](const Held& h) { fanotify_mark(h.events(), FAN_MARK_ADD, FAN_MODIFY, AT_FDCWD, "/"); }},
     {"another group", kNever, [](const Held&) { fanotify_init(FAN_CLASS_NOTIF, O_RDONLY); }},
