@@ -2,6 +2,10 @@
 #define LISAFS_BASE_PROGRAM_H_
 
 #include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "base/result.h"
 
 namespace lisafs {
 
@@ -26,6 +30,13 @@ void PrintError(std::string_view what, std::string_view why);
 
 // PrintError and exit(kExitUsage).
 [[noreturn]] void DieOfUsage(std::string_view what, std::string_view why);
+
+// The step's result; if it failed, Die with what was tried and why it did not work.
+template <typename T>
+T OrDie(StepResult<T> result) {
+  if (!result) Die(result.error().what, result.error().error.ToString());
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
+}
 
 // "NAME: what: reason of errno", and exit(kExitFailure). Reads errno.
 [[noreturn]] void DieErrno(std::string_view what);

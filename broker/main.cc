@@ -64,10 +64,6 @@ Arguments ParseArguments(int argc, char** argv) {
   return arguments;
 }
 
-void OrDie(const StepResult<void>& step) {
-  if (!step) Die(step.error().what, step.error().error.ToString());
-}
-
 void Confine(const Arguments& arguments) {
   std::vector<int> keep = {arguments.gofer.get(), arguments.lifeline.get()};
   for (const BrokerDevice& device : arguments.devices) keep.push_back(device.device.get());
@@ -81,18 +77,12 @@ void Confine(const Arguments& arguments) {
   OrDie(BrokerPolicy().Install(arguments.name_violations ? OnViolation::kNameAndKill : OnViolation::kKill));
 }
 
-void SayReady(Fd ready) {
-  if (!ready) return;
-  constexpr std::string_view kReady = "ready\n";
-  if (write(ready.get(), kReady.data(), kReady.size()) < 0) DieErrno("write to --ready-fd");
-}
-
 int Main(int argc, char** argv) {
   SetProgramName("lisafs-broker");
   Arguments arguments = ParseArguments(argc, argv);
   signal(SIGPIPE, SIG_IGN);
   Confine(arguments);
-  SayReady(std::move(arguments.ready));
+  OrDie(SayReady(std::move(arguments.ready)));
   ServeBroker(arguments.gofer, arguments.lifeline, arguments.devices);
   return kExitSuccess;
 }

@@ -43,6 +43,10 @@ StepResult<void> CloseOtherDescriptors(std::span<const int> keep);
 // is under no other limit of threads that belongs to a process. Linux before 6.14 has no such limit; 0: none is set.
 StepResult<void> EnterNamespaces(int ready_fd, int max_threads = 0);
 
+// Writes "ready" as a line to the descriptor that EnterNamespaces wrote the pid to, and closes it: the program is
+// confined and about to serve. Nothing if there is none.
+StepResult<void> SayReady(Fd ready);
+
 // Opens a directory descriptor on this process's own /proc/self/fd, as a mount of its own: ".." leads nowhere. To be
 // called after EnterNamespaces and before EmptyRoot. openat(it, "N", flags) without O_NOFOLLOW reopens descriptor N's
 // file with other flags, whatever became of its name; that works for this process and its threads, not for others.

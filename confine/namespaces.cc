@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <string_view>
+
 #include "base/program.h"
 #include "confine/confine.h"
 
@@ -154,6 +156,12 @@ StepResult<void> EnterNamespaces(int ready_fd, int max_threads) {
     if (auto limited = LimitPids(outside_pids, max_threads); !limited) return limited;
   }
   return hand_over ? AwaitRelease(std::move(child_end)) : DieWithParent(std::move(child_end));
+}
+
+StepResult<void> SayReady(Fd ready) {
+  constexpr std::string_view kLine = "ready\n";
+  if (ready && write(ready.get(), kLine.data(), kLine.size()) < 0) return FailStepWithErrno("write to --ready-fd");
+  return {};
 }
 
 }  // namespace lisafs

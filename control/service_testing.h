@@ -25,6 +25,9 @@ std::string ReadFile(const std::string& path);
 // Asks again and again; false if it did not hold before `patience` was over.
 bool Eventually(const std::function<bool()>& holds, std::chrono::milliseconds patience = std::chrono::seconds(10));
 
+// A loopback port that was free a moment ago.
+int FreePort();
+
 // Whether a process is there and no zombie.
 bool Lives(pid_t pid);
 

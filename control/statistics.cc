@@ -23,12 +23,19 @@ absl::Status ReadAt(const Fd& file, void* to, size_t size, size_t offset) {
 
 size_t MountOffset(size_t index) { return offsetof(CountersPage, mounts) + index * sizeof(MountCounters); }
 
-void SumLanes(const MountSummary& summary, uint64_t& refused, uint64_t& exhausted) {
-  refused = exhausted = 0;
+// What is said both of a mount and of its statistics.
+template <typename Message>
+void SetHeld(const MountSummary& summary, Message& message) {
+  message.set_control_fds(summary.control_fds);
+  message.set_open_fds(summary.open_fds);
+  message.set_channels(summary.channels);
+  uint64_t refused = 0, exhausted = 0;
   for (const LaneSummary& lane : summary.lanes) {
     refused += lane.refused.Get();
     exhausted += lane.exhausted.Get();
   }
+  message.set_refused(refused);
+  message.set_exhausted(exhausted);
 }
 
 // One message's counters, added up over the lanes.
@@ -92,13 +99,7 @@ absl::Status CountersReader::ReadSummary(size_t index, MountSummary& summary) co
 absl::Status CountersReader::ReadHeld(size_t index, control::v1::Mount& mount) const {
   MountSummary summary;
   LISAFS_RETURN_IF_NOT_OK(ReadSummary(index, summary));
-  mount.set_control_fds(summary.control_fds);
-  mount.set_open_fds(summary.open_fds);
-  mount.set_channels(summary.channels);
-  uint64_t refused, exhausted;
-  SumLanes(summary, refused, exhausted);
-  mount.set_refused(refused);
-  mount.set_exhausted(exhausted);
+  SetHeld(summary, mount);
   return absl::OkStatus();
 }
 
@@ -106,13 +107,7 @@ absl::Status CountersReader::ReadHeld(size_t index, control::v1::Mount& mount) c
 absl::Status CountersReader::ReadMessages(size_t index, control::v1::MountStatistics& statistics) const {
   MountSummary summary;
   LISAFS_RETURN_IF_NOT_OK(ReadSummary(index, summary));
-  statistics.set_control_fds(summary.control_fds);
-  statistics.set_open_fds(summary.open_fds);
-  statistics.set_channels(summary.channels);
-  uint64_t refused, exhausted;
-  SumLanes(summary, refused, exhausted);
-  statistics.set_refused(refused);
-  statistics.set_exhausted(exhausted);
+  SetHeld(summary, statistics);
   uint64_t socket_calls = 0, channel_calls = 0;
   for (size_t message = 0; message < kMessageCount; ++message) {
     MessageSum sum;

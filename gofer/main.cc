@@ -62,14 +62,6 @@ struct Served {
   bool is_directory = false;
 };
 
-[[noreturn]] void DieOf(const StepError& error) { Die(error.what, error.error.ToString()); }
-
-template <typename T>
-T OrDie(StepResult<T> result) {
-  if (!result) DieOf(result.error());
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
 GoferArguments ParseOrExit(int argc, char** argv) {
   auto arguments = ParseGoferArguments(argc, argv);
   if (!arguments) {
@@ -167,12 +159,6 @@ std::vector<FileAccess> ServedTrees(const std::vector<Served>& all) {
   return trees;
 }
 
-void SayReady(int fd) {
-  Fd ready(fd);
-  constexpr std::string_view kLine = "ready\n";
-  if (ready && write(ready.get(), kLine.data(), kLine.size()) < 0) DieErrno("--ready-fd");
-}
-
 // What each mount may hold of the process's descriptors, in the order of `all`. A single file needs few.
 std::vector<int64_t> DivideFds(const std::vector<Served>& all) {
   rlimit limit;
@@ -258,7 +244,7 @@ int Main(int argc, char** argv) {
                      .ready_fd = arguments.ready_fd})
             .Install(arguments.name_violations ? OnViolation::kNameAndKill : OnViolation::kKill));
 
-  SayReady(arguments.ready_fd);
+  OrDie(SayReady(Fd(arguments.ready_fd)));
   std::optional<BrokerClient> broker;
   if (arguments.broker_fd >= 0) broker.emplace(Fd(arguments.broker_fd));
   ServeAll(std::move(mounts), max_fds, self, counters, policy, broker ? &*broker : nullptr, watcher.get());

@@ -74,10 +74,9 @@ MountArgument ParseMount(std::string_view text) {
 }
 
 void UsePolicy(const Fd& file, Arguments& arguments) {
-  auto page = MapLivePolicy(file);
-  if (!page) Die(page.error().what, page.error().error.ToString());
+  const LivePolicyPage* page = OrDie(MapLivePolicy(file));
   if (arguments.mounts.size() > kMaxMounts) DieOfUsage("--policy", "too many mounts");
-  for (size_t i = 0; i < arguments.mounts.size(); ++i) arguments.mounts[i].options.policy = &(*page)->mounts[i];
+  for (size_t i = 0; i < arguments.mounts.size(); ++i) arguments.mounts[i].options.policy = &page->mounts[i];
 }
 
 Arguments ParseArguments(int argc, char** argv) {
@@ -108,10 +107,6 @@ Arguments ParseArguments(int argc, char** argv) {
   if (!lifeline.empty()) arguments.lifeline = TakeInheritedOrExit(lifeline, "--lifeline");
   if (!ready.empty()) arguments.ready = TakeInheritedOrExit(ready, "--ready-fd");
   return arguments;
-}
-
-void OrDie(const StepResult<void>& step) {
-  if (!step) Die(step.error().what, step.error().error.ToString());
 }
 
 int MaxThreads(const Arguments& arguments) {
@@ -156,12 +151,6 @@ void Confine(Arguments& arguments) {
   OrDie(PluginPolicy(io_uring).Install(arguments.name_violations ? OnViolation::kNameAndKill : OnViolation::kKill));
 }
 
-void SayReady(Fd ready) {
-  if (!ready) return;
-  constexpr std::string_view kReady = "ready\n";
-  if (write(ready.get(), kReady.data(), kReady.size()) < 0) DieErrno("write to --ready-fd");
-}
-
 void Serve(MountArgument argument) {
   auto client = Client::Connect(std::move(argument.connection), {.max_channels = 2, .spin = kSpin});
   if (!client) Die("connect to the gofer", client.error().ToString());
@@ -174,7 +163,7 @@ int Main(int argc, char** argv) {
   SetProgramName("lisafs-plugin");
   Arguments arguments = ParseArguments(argc, argv);
   Confine(arguments);
-  SayReady(std::move(arguments.ready));
+  OrDie(SayReady(std::move(arguments.ready)));
 
   std::vector<std::thread> threads;
   for (MountArgument& mount : arguments.mounts) {
