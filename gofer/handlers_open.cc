@@ -42,7 +42,7 @@ Result<OpenAtResp> OpenAt(Connection& connection, const OpenAtReq& request, Call
       return Fail(EPERM);
   }
   if (OpensForNothing(flags)) return Fail(EINVAL);
-  LISAFS_ASSIGN_OR_RETURN(FdBudget::Share share, connection.budget().Take());
+  LISAFS_ASSIGN_OR_RETURN(FdBudget::Share share, connection.budget().TakeForOpenFile());
   LISAFS_ASSIGN_OR_RETURN(Fd fd, Self(connection).Reopen(control->fd(), flags));
   auto open = std::make_shared<HostOpen>(std::move(share), control, std::move(fd), flags & O_ACCMODE);
   if (control->file_type() == S_IFREG) DonateRegular(connection, open, call);
@@ -68,8 +68,8 @@ Result<OpenCreateAtResp> OpenCreateAt(Connection& connection, const OpenCreateAt
   LISAFS_ASSIGN_OR_RETURN(LockedDirectory directory, LockDirectory(connection, request.common.dir_fd));
   int access = static_cast<int>(request.flags & O_ACCMODE);
   if (OpensForNothing(access)) return Fail(EINVAL);
-  LISAFS_ASSIGN_OR_RETURN(FdBudget::Share control_share, connection.budget().Take());
-  LISAFS_ASSIGN_OR_RETURN(FdBudget::Share open_share, connection.budget().Take());
+  LISAFS_ASSIGN_OR_RETURN(FdBudget::Share control_share, connection.budget().TakeForOpenFile());
+  LISAFS_ASSIGN_OR_RETURN(FdBudget::Share open_share, connection.budget().TakeForOpenFile());
 
   const CreateCommon& common = request.common;
   Fd fd(openat(directory.fd(), name.c_str(), access | O_CREAT | O_EXCL | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC,
@@ -91,8 +91,8 @@ Result<OpenCreateAtResp> OpenUnnamed(Connection& connection, const OpenUnnamedRe
   LISAFS_ASSIGN_OR_RETURN(LockedDirectory directory, LockDirectory(connection, request.common.dir_fd));
   int access = static_cast<int>(request.flags & O_ACCMODE);
   if (access != O_WRONLY && access != O_RDWR) return Fail(EINVAL);
-  LISAFS_ASSIGN_OR_RETURN(FdBudget::Share control_share, connection.budget().Take());
-  LISAFS_ASSIGN_OR_RETURN(FdBudget::Share open_share, connection.budget().Take());
+  LISAFS_ASSIGN_OR_RETURN(FdBudget::Share control_share, connection.budget().TakeForOpenFile());
+  LISAFS_ASSIGN_OR_RETURN(FdBudget::Share open_share, connection.budget().TakeForOpenFile());
 
   const CreateCommon& common = request.common;
   Fd fd(openat(directory.fd(), ".", access | O_TMPFILE | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC, common.mode & 07777));

@@ -23,7 +23,7 @@ namespace lisafs {
 // FD lives as long as an open FD made from it. Outlives the shares.
 class FdBudget {
  public:
-  explicit FdBudget(int64_t limit) : left_(limit) {}
+  explicit FdBudget(int64_t limit) : left_(limit), kept_(limit / 8 < kMostKept ? limit / 8 : kMostKept) {}
 
   class Share {
    public:
@@ -46,8 +46,18 @@ class FdBudget {
     return Fail(EMFILE);
   }
 
+  // For what stays as long as a file is open. It leaves some to who only passes by: whoever has opened all that may be
+  // open can still walk to a file and remove it.
+  Result<Share> TakeForOpenFile() {
+    if (left_.load(std::memory_order_relaxed) <= kept_) return Fail(EMFILE);
+    return Take();
+  }
+
  private:
+  static constexpr int64_t kMostKept = 64;
+
   std::atomic<int64_t> left_;
+  const int64_t kept_;
 };
 
 // What an FDID names. An implementation of a server derives from ControlFd, OpenFd and

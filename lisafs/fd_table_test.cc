@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <vector>
 
 namespace lisafs {
 namespace {
@@ -65,6 +66,21 @@ TEST_F(FdTableTest, AnOpenFdKeepsItsControlFdAliveAndPaidFor) {
   EXPECT_EQ(tree_.size(), 0u);
   auto a = budget_.Take(), b = budget_.Take(), c = budget_.Take();
   EXPECT_TRUE(a && b && c);
+}
+
+TEST(FdBudgetTest, OpenFilesLeaveSomeForWhoPassesBy) {
+  FdBudget budget(80);
+  std::vector<FdBudget::Share> open;
+  while (auto share = budget.TakeForOpenFile()) open.push_back(*std::move(share));
+  EXPECT_EQ(open.size(), 70u);
+  EXPECT_EQ(budget.TakeForOpenFile().error(), Errno(EMFILE));
+  {
+    std::vector<FdBudget::Share> passing;
+    while (auto share = budget.Take()) passing.push_back(*std::move(share));
+    EXPECT_EQ(passing.size(), 10u);
+  }
+  open.pop_back();
+  EXPECT_TRUE(budget.TakeForOpenFile());
 }
 
 TEST_F(FdTableTest, AUserKeepsAClosedObject) {
