@@ -116,6 +116,8 @@ absl::Status PublishPolicy(const Fd& file, size_t index, const MountPolicy& poli
     Publish(live.operations, limits.operations_per_second(), limits.operations_burst());
     Publish(live.bytes, limits.bytes_per_second(), limits.bytes_burst());
     live.restrictions.store(Restrictions(policy), std::memory_order_release);
+    live.changes.fetch_add(1, std::memory_order_release);
+    WakeOnPolicyChange(live);
   }
   munmap(mapped, sizeof(LivePolicyPage));
   return status;

@@ -1,8 +1,12 @@
 #include "lisafs/live_policy.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 namespace lisafs {
 
@@ -19,6 +23,15 @@ StepResult<const LivePolicyPage*> MapLivePolicy(const Fd& file) {
     return FailStep("the live policy is not of this version", Errno(EINVAL));
   }
   return page;
+}
+
+// Shared futexes: whoever waits and whoever wakes map the same file.
+void AwaitPolicyChange(const LivePolicy& policy, uint32_t seen) {
+  syscall(SYS_futex, &policy.changes, FUTEX_WAIT, seen, nullptr, nullptr, 0);
+}
+
+void WakeOnPolicyChange(const LivePolicy& policy) {
+  syscall(SYS_futex, &policy.changes, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
 }  // namespace lisafs

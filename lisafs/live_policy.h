@@ -14,14 +14,15 @@
 // plugin map to read while they serve. It only takes away from what a mount was made with; all zero takes nothing away.
 //
 // Every request reads one word of it, with a relaxed load: a change is seen by the requests that come after it, and
-// nobody waits for it. What belongs together is written before the bit of `restrictions` that has it looked at.
+// nobody waits for it. What belongs together is written before the bit of `restrictions` that has it looked at, and all
+// of it before `changes`: a futex that who has to do something about a change sleeps on.
 //
 // The layout is private to one version of the project, as that of counters.h is.
 
 namespace lisafs {
 
 inline constexpr uint64_t kLivePolicyMagic = 0x3159434c4f50494c;  // "LIPOLCY1"
-inline constexpr uint32_t kLivePolicyVersion = 1;
+inline constexpr uint32_t kLivePolicyVersion = 2;
 
 // Bits of LivePolicy::restrictions.
 inline constexpr uint32_t kForbidChanges = 1 << 0;        // EROFS for whatever changes something.
@@ -29,6 +30,7 @@ inline constexpr uint32_t kRevoked = 1 << 1;              // EACCES for all but 
 inline constexpr uint32_t kWithholdDescriptors = 1 << 2;  // No host descriptors of regular files are given away.
 inline constexpr uint32_t kWithholdPassthrough = 1 << 3;  // None are registered with the client's FUSE file system.
 inline constexpr uint32_t kLimited = 1 << 4;              // By `operations` and `bytes`.
+inline constexpr uint32_t kShared = 1 << 5;               // Others change the files: nothing is cached without end.
 
 // What makes the plugin leave the host's descriptors that it holds alone, so that the gofer sees every access.
 inline constexpr uint32_t kBypassDonated = kForbidChanges | kRevoked | kWithholdDescriptors | kLimited;
@@ -41,6 +43,7 @@ struct LiveRate {
 
 struct LivePolicy {
   std::atomic<uint32_t> restrictions = 0;
+  std::atomic<uint32_t> changes = 0;  // How many there were.
   LiveRate operations;
   LiveRate bytes;  // Of file data.
 
@@ -59,6 +62,11 @@ inline constinit const LivePolicy kNoRestrictions;
 
 // Maps the page in `file`, for good.
 StepResult<const LivePolicyPage*> MapLivePolicy(const Fd& file);
+
+// Sleeps until there was another change than the `seen` ones, or for no reason. / Wakes all who do. Both also through a
+// mapping that can only be read.
+void AwaitPolicyChange(const LivePolicy& policy, uint32_t seen);
+void WakeOnPolicyChange(const LivePolicy& policy);
 
 }  // namespace lisafs
 

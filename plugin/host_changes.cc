@@ -73,10 +73,7 @@ void HostChanges::ForgetFile(const Node& node, uint16_t what) {
 
 void HostChanges::ForgetEverything(bool unwatched) {
   if (unwatched) watches_.Lose();
-  const bool names_forgotten = caches_.ForgetAllNames();
-  if (!names_forgotten) {
-    nodes_.ForEachName([&](uint64_t directory, std::string_view name) { caches_.ForgetName(directory, name); });
-  }
+  caches_.ForgetAllNames(nodes_);
   nodes_.ForEachNode([&](const Node& node) {
     if (node.WroteLately()) {
       caches_.ForgetAttributes(node.id());

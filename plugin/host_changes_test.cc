@@ -5,14 +5,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include <condition_variable>
-#include <cstring>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "plugin/fake_client.h"
-#include "plugin/fuse_kernel.h"
+#include "plugin/recording_kernel.h"
 
 namespace lisafs {
 namespace {
@@ -20,54 +18,6 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::UnorderedElementsAre;
-
-// Takes down what the kernel is told to forget.
-class Recorder : public FuseTransport {
- public:
-  Result<size_t> Receive(std::span<std::byte>) override { return Fail(ENODEV); }
-  Status Send(std::span<const std::byte> message) override {
-    fuse_out_header header;
-    memcpy(&header, message.data(), sizeof header);
-    EXPECT_EQ(header.len, message.size());
-    EXPECT_EQ(header.unique, 0u);
-    const std::byte* body = message.data() + sizeof header;
-    std::lock_guard lock(mutex_);
-    if (header.error == FUSE_NOTIFY_INVAL_INODE) {
-      fuse_notify_inval_inode_out node;
-      memcpy(&node, body, sizeof node);
-      told_.push_back((node.off < 0 ? "attributes " : "content ") + std::to_string(node.ino));
-    } else if (header.error == FUSE_NOTIFY_INVAL_ENTRY) {
-      fuse_notify_inval_entry_out entry;
-      memcpy(&entry, body, sizeof entry);
-      EXPECT_EQ(entry.flags, unsigned{FUSE_EXPIRE_ONLY});
-      std::string name(reinterpret_cast<const char*>(body + sizeof entry));
-      EXPECT_EQ(name.size(), entry.namelen);
-      told_.push_back("name " + name + " in " + std::to_string(entry.parent));
-    } else if (header.error == kFuseNotifyIncEpoch) {
-      if (!knows_epochs) return Fail(EINVAL);
-      told_.push_back("names");
-    } else {
-      ADD_FAILURE() << header.error;
-    }
-    changed_.notify_all();
-    return {};
-  }
-  std::vector<std::string> Take() {
-    std::lock_guard lock(mutex_);
-    return std::exchange(told_, {});
-  }
-  void WaitForOne() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return !told_.empty(); });
-  }
-
-  bool knows_epochs = true;
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<std::string> told_;
-};
 
 class HostChangesTest : public testing::Test {
  protected:
@@ -103,7 +53,7 @@ class HostChangesTest : public testing::Test {
   FakeClient client_;
   InodeTable nodes_{client_};
   Watches watches_;
-  Recorder kernel_;
+  RecordingKernel kernel_;
   uint64_t file_ = 0;
   Fd socket_;
   std::optional<HostChanges> changes_;
@@ -150,7 +100,7 @@ TEST_F(HostChangesTest, ReadsItsSocket) {
   const uint64_t before = watches_.changes();
   const std::string bytes = Encoded({{1, HostChange::kAttributes, "f"}});
   ASSERT_EQ(send(socket_.get(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
-  kernel_.WaitForOne();
+  kernel_.WaitFor(1);
   EXPECT_GT(watches_.changes(), before);
 }
 

@@ -48,6 +48,12 @@ void IoModes::Leave(const Handle& handle) {
   open_.erase(found);
 }
 
+bool IoModes::PassesThrough(const Node& node) {
+  std::lock_guard lock(mutex_);
+  auto found = open_.find(const_cast<Node*>(&node));
+  return found != open_.end() && found->second.backing_id != 0;
+}
+
 void IoModes::Refused(const Node& node, Errno error) {
   switch (error.value()) {
     case ELOOP:

@@ -39,6 +39,8 @@ class IoModes {
   Mode Enter(const std::shared_ptr<Handle>& handle, bool may_start, OpenBacking open_backing);
   // It is not open any more.
   void Leave(const Handle& handle);
+  // Whether the node's open files are.
+  bool PassesThrough(const Node& node);
 
  private:
   struct OpenNode {

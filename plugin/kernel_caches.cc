@@ -46,4 +46,9 @@ bool KernelCaches::ForgetAllNames() {
   return kernel_.Send(std::as_bytes(std::span(&message, 1))).has_value();
 }
 
+void KernelCaches::ForgetAllNames(InodeTable& nodes) {
+  if (ForgetAllNames()) return;
+  nodes.ForEachName([&](uint64_t directory, std::string_view name) { ForgetName(directory, name); });
+}
+
 }  // namespace lisafs

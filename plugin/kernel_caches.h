@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "plugin/fuse_device.h"
+#include "plugin/inode_table.h"
 
 namespace lisafs {
 
@@ -24,6 +25,8 @@ class KernelCaches {
   void ForgetName(uint64_t directory, std::string_view name);
   // What all names lead to. False if the kernel cannot: before Linux 6.16.
   bool ForgetAllNames();
+  // The same of those that `nodes` knows where it cannot. Waits.
+  void ForgetAllNames(InodeTable& nodes);
 
  private:
   void ForgetInode(uint64_t nodeid, int64_t offset);

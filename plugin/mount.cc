@@ -39,30 +39,57 @@ Mount::Mount(std::unique_ptr<FuseTransport> kernel, std::unique_ptr<Client> serv
       server_(std::move(server)),
       operations_(*server_, options),
       caches_(*kernel_),
+      policy_(*options.policy),
       queues_(std::move(queues)) {}
 
 void Mount::Serve() {
-  std::optional<HostChanges> changes;
-  if (auto socket = operations_.Subscribe()) {
-    try {
-      changes.emplace(std::move(*socket), operations_.nodes(), operations_.watches(), *kernel_);
-    } catch (const std::system_error&) {
-      // The container's limit of processes is reached.
-      operations_.watches().End();
-    }
-  }
+  FollowPolicy();
   Work();
   // Whoever starts a worker is one itself, so once they are joined one after another there are no more.
   while (true) {
     std::thread worker;
     {
       std::lock_guard lock(mutex_);
-      if (workers_.empty()) return;
+      if (workers_.empty()) break;
       worker = std::move(workers_.back());
       workers_.pop_back();
     }
     worker.join();
   }
+  follower_.reset();
+  host_changes_.reset();
+}
+
+void Mount::FollowPolicy() {
+  // Before the first look at what holds.
+  if (&policy_ != &kNoRestrictions) {
+    follower_.emplace(policy_, operations_.nodes(), *kernel_, [this] { FollowHost(); });
+  }
+  FollowHost();
+  if (!follower_) return;
+  try {
+    follower_->Start();
+  } catch (const std::system_error& error) {
+    PrintError("a thread for changes of what the mount allows", error.what());
+  }
+}
+
+void Mount::FollowHost() {
+  if (host_changes_) return;
+  auto socket = operations_.Subscribe();
+  if (!socket) return;
+  try {
+    host_changes_.emplace(std::move(*socket), operations_.nodes(), operations_.watches(), *kernel_);
+  } catch (const std::system_error&) {
+    // The container's limit of processes is reached.
+    operations_.watches().End();
+  }
+}
+
+// The follower may have been through before the kernel got it. Only what does not wait, on a thread that serves.
+void Mount::Distrust(const Reply& reply) {
+  for (uint64_t node : reply.looked_up) caches_.ForgetAttributes(node);
+  if (!(policy_.Restrictions() & kRevoked)) (void)caches_.ForgetAllNames();
 }
 
 fuse_in_header Mount::Request::Header() const {
@@ -130,12 +157,14 @@ bool Mount::LeaveToOthers(Request& request) {
 void Mount::Serve(std::span<const std::byte> request, Reply& reply, FuseReplies& kernel) {
   fuse_in_header header = {};
   memcpy(&header, request.data(), std::min(request.size(), sizeof header));
+  const uint32_t policy = policy_.changes.load(std::memory_order_relaxed);
   int error = operations_.Serve(request, reply);
   if (!reply.expected()) return;
   if (reply.changed != 0) caches_.ForgetAttributes(reply.changed);
   const bool with_rings = header.opcode == FUSE_INIT && error == 0 && StartRings(request, reply);
   Status sent = kernel.Send(reply.Finish(header.unique, error));
   if (with_rings) rings_begin_.set_value(sent.has_value());
+  if (policy_.changes.load(std::memory_order_relaxed) != policy) Distrust(reply);
   if (sent) return;
   operations_.TakeBack(reply);
   // ENOENT: nobody waits for it any more. Otherwise the kernel did not like the answer and somebody does.

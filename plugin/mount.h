@@ -7,6 +7,7 @@
 #include <future>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <thread>
 #include <vector>
@@ -15,8 +16,10 @@
 #include "plugin/fuse_device.h"
 #include "plugin/fuse_kernel.h"
 #include "plugin/fuse_ring.h"
+#include "plugin/host_changes.h"
 #include "plugin/kernel_caches.h"
 #include "plugin/operations.h"
+#include "plugin/policy_follower.h"
 #include "plugin/request.h"
 
 namespace lisafs {
@@ -48,6 +51,12 @@ class Mount {
     fuse_in_header Header() const;
   };
 
+  // What others change on the host is followed from now on, if the server tells it.
+  void FollowHost();
+  void FollowPolicy();
+  // The answer was begun before what the mount allows changed, and the kernel has it now.
+  void Distrust(const Reply& reply);
+
   void Work();
   // Puts the next request to serve in `request`. False when no more will come.
   bool Next(Request& request);
@@ -65,6 +74,9 @@ class Mount {
   const std::unique_ptr<Client> server_;
   Operations operations_;
   KernelCaches caches_;
+  const LivePolicy& policy_;
+  std::optional<HostChanges> host_changes_;  // The follower's while there is one.
+  std::optional<PolicyFollower> follower_;
 
   std::vector<FuseQueue> queues_;
   std::promise<bool> rings_begin_;

@@ -74,6 +74,9 @@ class Node {
     const uint64_t wrote = wrote_.load(std::memory_order_relaxed);
     return wrote != 0 && MonotonicNanoseconds() - wrote < kLately;
   }
+  // What tells the inode that the kernel is to have of this from those that it has given up.
+  uint64_t generation() const { return generation_.load(std::memory_order_relaxed); }
+  void NextGeneration() { generation_.fetch_add(1, std::memory_order_relaxed); }
   // Watches'.
   std::atomic<uint32_t>& watch() { return watch_; }
   const std::atomic<uint32_t>& watch() const { return watch_; }
@@ -103,6 +106,7 @@ class Node {
   std::atomic<bool> cache_outdated_ = false;
   std::atomic<int32_t> unseen_writers_ = 0;
   std::atomic<uint32_t> watch_ = 0;
+  std::atomic<uint64_t> generation_ = 0;
   std::atomic<uint64_t> wrote_ = 0;
   std::atomic<uint64_t> content_;
   std::atomic<std::chrono::nanoseconds> no_default_acl_until_{};

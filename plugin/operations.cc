@@ -144,7 +144,7 @@ int Operations::Serve(std::span<const std::byte> request, Reply& reply) {
 }
 
 Result<Fd> Operations::Subscribe() {
-  if (options_.exclusive) return Fail(EOPNOTSUPP);
+  if (exclusive()) return Fail(EOPNOTSUPP);
   return watches_.Subscribe(client_);
 }
 

@@ -1,6 +1,7 @@
 #ifndef LISAFS_PLUGIN_OPERATIONS_H_
 #define LISAFS_PLUGIN_OPERATIONS_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -37,7 +38,7 @@ inline constexpr std::string_view kDefaultAcl = "system.posix_acl_default";
 
 struct MountOptions {
   bool read_only = false;
-  bool exclusive = false;    // Nobody else changes the files.
+  bool exclusive = false;    // Nobody else changes the files, unless the policy says that others do.
   bool passthrough = false;  // Have the kernel read and write the host's files by itself where it can.
   // What the server allows at the moment: it sees to that itself, but for what is done with descriptors that it donated
   // earlier. Outlives the mount.
@@ -59,6 +60,8 @@ class Operations {
 
   // For who tells the kernel what others change. Subscribes to that: an error if there is nobody to say it, or no need.
   Result<Fd> Subscribe();
+  // Whether nobody else changes the files at the moment.
+  bool exclusive() const { return options_.exclusive && !(options_.policy->Restrictions() & kShared); }
   InodeTable& nodes() { return nodes_; }
   Watches& watches() { return watches_; }
 
@@ -144,6 +147,8 @@ class Operations {
   Result<Statx> StatNodeOrHandle(uint64_t nodeid, uint32_t flags, uint64_t fh);
   // Sets what `request` says but for its fd. An attribute that could not be set is an error.
   Status SetStat(const Pinned& node, SetStatReq request);
+  // Whether the mount is revoked and the node passed through: then the kernel is to be told of a file without a type.
+  bool Condemn(uint64_t nodeid);
   // Removes the set-id bits that a change by an unprivileged process removes.
   Status DropSetId(const Pinned& node, Reply& reply);
 
@@ -201,6 +206,7 @@ class Operations {
   HandleTable handles_;
   IoModes io_modes_;
   Watches watches_;
+  std::atomic<bool> generations_differ_ = false;  // Some node's is not 0.
 };
 
 }  // namespace lisafs

@@ -30,7 +30,7 @@ Timespec ToTimespec(uint64_t sec, uint32_t nsec, bool now) {
 Status Operations::Lookup(Call& call, const None&, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(std::string_view name, call.arguments.TakeName());
   LISAFS_ASSIGN_OR_RETURN(Pinned directory, nodes_.Pin(call.header.nodeid));
-  watches_.Watch(client_, directory);
+  if (!exclusive()) watches_.Watch(client_, directory);
   const uint64_t changes = watches_.changes();
   auto stat = StatChild(directory, name);
   auto& entry = reply.Append<fuse_entry_out>();
@@ -63,6 +63,10 @@ Status Operations::BatchForget(Call& call, const fuse_batch_forget_in& in, Reply
 }
 
 Status Operations::GetAttr(Call& call, const fuse_getattr_in& in, Reply& reply) {
+  if (Condemn(call.header.nodeid)) {
+    reply.Append<fuse_attr_out>();
+    return {};
+  }
   LISAFS_ASSIGN_OR_RETURN(Statx stat, StatNodeOrHandle(call.header.nodeid, in.getattr_flags, in.fh));
   auto& out = reply.Append<fuse_attr_out>();
   SetAttributeLifetime(out, call.header.nodeid);
@@ -71,6 +75,10 @@ Status Operations::GetAttr(Call& call, const fuse_getattr_in& in, Reply& reply) 
 }
 
 Status Operations::GetStatx(Call& call, const FuseStatxIn& in, Reply& reply) {
+  if (Condemn(call.header.nodeid)) {
+    reply.Append<FuseStatxOut>().stat.mask = STATX_BASIC_STATS;
+    return {};
+  }
   LISAFS_ASSIGN_OR_RETURN(Statx stat, StatNodeOrHandle(call.header.nodeid, in.getattr_flags, in.fh));
   auto& out = reply.Append<FuseStatxOut>();
   SetAttributeLifetime(out, call.header.nodeid);
@@ -78,6 +86,17 @@ Status Operations::GetStatx(Call& call, const FuseStatxIn& in, Reply& reply) {
   out.stat.mask &= STATX_BASIC_STATS | STATX_BTIME;
   out.stat.ino = ShownIno(stat.ino, stat.dev_major, stat.dev_minor);
   return {};
+}
+
+// The kernel asks nobody before it reads or writes a file that it passes through. But it gives up an inode of which it
+// is told that it has no type: then what has it open gets EIO, and only another generation of the node can be used.
+bool Operations::Condemn(uint64_t nodeid) {
+  if (!(options_.policy->Restrictions() & kRevoked) || !io_modes_.enabled()) return false;
+  auto node = nodes_.Find(nodeid);
+  if (!node || !io_modes_.PassesThrough(**node)) return false;
+  (*node)->NextGeneration();
+  generations_differ_.store(true, std::memory_order_relaxed);
+  return true;
 }
 
 Status Operations::SetAttr(Call& call, const fuse_setattr_in& in, Reply& reply) {
@@ -165,7 +184,7 @@ Result<Statx> Operations::StatChild(const Pinned& directory, std::string_view na
 
 Result<Statx> Operations::StatNode(uint64_t nodeid) {
   LISAFS_ASSIGN_OR_RETURN(InodeTable::Place place, nodes_.Reach(nodeid));
-  if (watches_.subscribed() && IsWatchable(*place.node) && !watches_.Watched(*place.node)) {
+  if (watches_.subscribed() && !exclusive() && IsWatchable(*place.node) && !watches_.Watched(*place.node)) {
     if (auto node = nodes_.Pin(place.node)) watches_.Watch(client_, *node);
   }
   if (place.parent) {
@@ -216,25 +235,29 @@ void Operations::AddEntry(const Pinned& directory, std::string_view name, const 
 
 void Operations::FillEntry(uint64_t nodeid, const Statx& stat, fuse_entry_out& entry, Reply& reply) {
   entry.nodeid = nodeid;
+  if (generations_differ_.load(std::memory_order_relaxed)) {
+    if (auto node = nodes_.Find(nodeid)) entry.generation = (*node)->generation();
+  }
   reply.looked_up.push_back(nodeid);
   SetAttributeLifetime(entry, nodeid);
   FillAttributes(stat, entry.attr);
 }
 
 Lifetime Operations::EntryLifetime(const Node& directory) const {
-  if (options_.exclusive) return kEndlessLifetime;
+  if (exclusive()) return kEndlessLifetime;
   return watches_.Watched(directory) ? kWatchedLifetime : kShortLifetime;
 }
 
 // Mappings that are written past the kernel's notice change size and times at any moment.
 Lifetime Operations::AttributeLifetime(uint64_t nodeid) {
-  const Lifetime lifetime = options_.exclusive ? kEndlessLifetime : kShortLifetime;
-  if (!io_modes_.enabled() && !watches_.subscribed()) return lifetime;
+  const bool watching = watches_.subscribed() && !exclusive();
+  const Lifetime lifetime = exclusive() ? kEndlessLifetime : kShortLifetime;
+  if (!io_modes_.enabled() && !watching) return lifetime;
   auto found = nodes_.Find(nodeid);
   if (!found) return lifetime;
   const Node& node = **found;
   if (node.has_unseen_writers()) return {};
-  if (!watches_.subscribed() || !node.is_directory() || watches_.CannotWatch(node)) return lifetime;
+  if (!watching || !node.is_directory() || watches_.CannotWatch(node)) return lifetime;
   return watches_.Watched(node) ? kWatchedLifetime : kBriefLifetime;
 }
 

@@ -48,7 +48,7 @@ class DirentWriter {
 
 Status Operations::OpenDir(Call& call, const fuse_open_in&, Reply& reply) {
   auto& open = reply.Append<fuse_open_out>();
-  if (options_.exclusive) {
+  if (exclusive()) {
     // It may have all that is going to be asked for.
     LISAFS_ASSIGN_OR_RETURN(NodeRef node, nodes_.Find(call.header.nodeid));
     AddHandle(std::make_shared<Handle>(client_, std::move(node)), true, open, reply);
@@ -61,7 +61,7 @@ Status Operations::OpenDir(Call& call, const fuse_open_in&, Reply& reply) {
   // A reader that the kernel has given the beginning of a listing from its cache goes on by position, in whatever
   // listing is there when the directory has changed meanwhile; positions are places in one listing, so it would miss
   // names. What is never changed can be cached.
-  if (options_.exclusive && options_.read_only) open.open_flags |= FOPEN_CACHE_DIR;
+  if (exclusive() && options_.read_only) open.open_flags |= FOPEN_CACHE_DIR;
   return {};
 }
 

@@ -124,7 +124,7 @@ Result<std::shared_ptr<Handle>> Operations::OpenNode(const Pinned& node, uint32_
 
 bool Operations::IsUnchanged(const Handle& handle) {
   // The kernel sees what it changes itself.
-  if (options_.exclusive) return true;
+  if (exclusive()) return true;
   if (handle.host) {
     struct stat now;
     return fstat(handle.host.get(), &now) == 0 &&
@@ -148,7 +148,7 @@ void Operations::AddHandle(std::shared_ptr<Handle> handle, bool is_new, fuse_ope
     handle->host.reset();
     open.open_flags = kFopenPassthrough;
     SetBackingId(open, mode.backing_id);
-    unchanged = unchanged || options_.exclusive ||
+    unchanged = unchanged || exclusive() ||
                 (mode.stat_known && node.ContentIs(mode.stat.size, mode.stat.mtime.sec, mode.stat.mtime.nsec));
     // What the kernel was told so far it may believe too long.
     unchanged = unchanged && !handle->read_write;

@@ -68,6 +68,17 @@ class IoUringSwitch {
   const Fd lock_;
 };
 
+// A file that holds a new `Page`, which the programs map as well.
+template <typename Page>
+Fd MakePage(const char* name, Page*& page) {
+  Fd file(memfd_create(name, MFD_CLOEXEC));
+  EXPECT_EQ(ftruncate(file.get(), sizeof(Page)), 0);
+  void* mapped = mmap(nullptr, sizeof(Page), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  EXPECT_NE(mapped, MAP_FAILED);
+  page = static_cast<Page*>(mapped);
+  return file;
+}
+
 bool SwitchOnIoUring() {
   if (getenv("LISAFS_TEST_IO_URING") == nullptr) return false;
   static const IoUringSwitch io_uring;
@@ -116,13 +127,13 @@ void MountedDirectory::SetUp(const Options& options) {
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
   Fd server(sockets[0]), client(sockets[1]);
 
-  Fd counters(memfd_create("counters", MFD_CLOEXEC));
-  ASSERT_EQ(ftruncate(counters.get(), sizeof(CountersPage)), 0);
-  void* page = mmap(nullptr, sizeof(CountersPage), PROT_READ | PROT_WRITE, MAP_SHARED, counters.get(), 0);
-  ASSERT_NE(page, MAP_FAILED);
-  counters_ = static_cast<CountersPage*>(page);
+  Fd counters = MakePage("counters", counters_);
   counters_->magic = kCountersMagic;
   counters_->version = kCountersVersion;
+  Fd policy = MakePage("policy", policy_);
+  policy_->magic = kLivePolicyMagic;
+  policy_->version = kLivePolicyVersion;
+  Fd plugin_policy(fcntl(policy.get(), F_DUPFD_CLOEXEC, 0));
 
   Fd broker_end, lifeline_end;
   if (options.passthrough) {
@@ -151,6 +162,7 @@ void MountedDirectory::SetUp(const Options& options) {
     gofer.Add("--broker=" + std::to_string(gofer.Give(std::move(broker_end))));
   }
   gofer.Add("--counters=" + std::to_string(gofer.Give(std::move(counters))));
+  gofer.Add("--policy=" + std::to_string(gofer.Give(std::move(policy))));
   gofer.Add("--mount");
   gofer.Add(mount);
   gofer_ = Start(std::move(gofer), directory_ / "gofer.log");
@@ -165,6 +177,7 @@ void MountedDirectory::SetUp(const Options& options) {
     plugin.Add("--lifeline=" + std::to_string(plugin.Give(std::move(lifeline_end))));
   }
   if (io_uring_) mount += ":uring";
+  plugin.Add("--policy=" + std::to_string(plugin.Give(std::move(plugin_policy))));
   plugin.Add("--mount");
   plugin.Add(mount);
   plugin_ = Start(std::move(plugin), directory_ / "plugin.log");
@@ -175,6 +188,14 @@ MountedDirectory::~MountedDirectory() {
   EXPECT_TRUE(BothEnd());
   while (overlays_-- > 0) EXPECT_EQ(umount2(host_.c_str(), MNT_DETACH), 0);
   if (counters_ != nullptr) munmap(counters_, sizeof(CountersPage));
+  if (policy_ != nullptr) munmap(policy_, sizeof(LivePolicyPage));
+}
+
+void MountedDirectory::Restrict(uint32_t restrictions) {
+  LivePolicy& policy = policy_->mounts[0];
+  policy.restrictions = restrictions;
+  ++policy.changes;
+  WakeOnPolicyChange(policy);
 }
 
 bool MountedDirectory::Unmount() { return umount(mounted_.c_str()) == 0; }

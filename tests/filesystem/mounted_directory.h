@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "lisafs/counters.h"
+#include "lisafs/live_policy.h"
 #include "lisafs/messages.h"
 #include "sandbox/process.h"
 #include "tests/support/files.h"
@@ -51,6 +52,9 @@ class MountedDirectory {
   // How often the gofer has been asked this.
   uint64_t Calls(Mid message) const;
 
+  // What the mount allows from now on.
+  void Restrict(uint32_t restrictions);
+
   // Unmounts as far as nobody uses it any more; false if somebody does.
   bool Unmount();
   // Whether all end within seconds, and well.
@@ -69,6 +73,7 @@ class MountedDirectory {
   std::optional<Process> plugin_;
   std::optional<Process> broker_;
   CountersPage* counters_ = nullptr;
+  LivePolicyPage* policy_ = nullptr;
 };
 
 // Descriptors that a process has open.

@@ -1,0 +1,61 @@
+#include "plugin/policy_follower.h"
+
+#include <unistd.h>
+
+#include <utility>
+
+namespace lisafs {
+
+PolicyFollower::PolicyFollower(const LivePolicy& policy, InodeTable& nodes, FuseTransport& kernel,
+                               std::function<void()> others_change)
+    : policy_(policy),
+      nodes_(nodes),
+      caches_(kernel),
+      others_change_(std::move(others_change)),
+      seen_(policy.changes.load(std::memory_order_acquire)),
+      restrictions_(policy.Restrictions()) {}
+
+PolicyFollower::~PolicyFollower() {
+  if (!thread_.joinable()) return;
+  ending_ = true;
+  // It may be about to sleep, where no call wakes it yet.
+  for (WakeOnPolicyChange(policy_); !ended_; WakeOnPolicyChange(policy_)) usleep(1000);
+  thread_.join();
+}
+
+void PolicyFollower::Start() {
+  thread_ = std::thread([this] {
+    Run();
+    ended_ = true;
+  });
+}
+
+void PolicyFollower::Run() {
+  while (!ending_) {
+    const uint32_t changes = policy_.changes.load(std::memory_order_acquire);
+    if (changes == seen_) {
+      AwaitPolicyChange(policy_, seen_);
+      continue;
+    }
+    // What held between several is not known.
+    const bool all_may_have_changed = changes - std::exchange(seen_, changes) > 1;
+    const uint32_t now = policy_.Restrictions();
+    const uint32_t changed = now ^ std::exchange(restrictions_, now);
+    Apply(all_may_have_changed ? UINT32_MAX : changed, now);
+  }
+}
+
+void PolicyFollower::Apply(uint32_t changed, uint32_t now) {
+  if (changed & kShared) names_owed_ = true;
+  if (changed & now & kShared) others_change_();
+  if (!(now & kRevoked) && std::exchange(names_owed_, false)) caches_.ForgetAllNames(nodes_);
+  if (changed & now & kRevoked) {
+    // These wait for nothing, and already keep who asks for pages from getting them.
+    nodes_.ForEachNode([&](const Node& node) { caches_.ForgetAttributes(node.id()); });
+  }
+  if (changed & (kShared | (now & kRevoked))) {
+    nodes_.ForEachNode([&](const Node& node) { caches_.ForgetContent(node.id()); });
+  }
+}
+
+}  // namespace lisafs

@@ -1,0 +1,53 @@
+#ifndef LISAFS_PLUGIN_POLICY_FOLLOWER_H_
+#define LISAFS_PLUGIN_POLICY_FOLLOWER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <thread>
+
+#include "lisafs/live_policy.h"
+#include "plugin/inode_table.h"
+#include "plugin/kernel_caches.h"
+
+namespace lisafs {
+
+// Has the kernel drop what it has cached when what the mount allows changes: all of every file when the mount is
+// revoked, so that what is open or mapped is read from the server, which refuses; names as well when others begin or
+// cease to change the files. A thread of its own, which sleeps until there is a change and serves no requests.
+//
+// When a mount is revoked the names stay: nobody gets to use them, since a directory's attributes are asked for
+// first; and to have them looked up again would take away what the container has mounted on them.
+class PolicyFollower {
+ public:
+  // The policy is followed from this moment on. `others_change` is called, on the thread, when others begin to change
+  // the files, before anything is dropped. All must outlive this.
+  PolicyFollower(const LivePolicy& policy, InodeTable& nodes, FuseTransport& kernel,
+                 std::function<void()> others_change);
+  // Ends the thread.
+  ~PolicyFollower();
+  PolicyFollower(const PolicyFollower&) = delete;
+  PolicyFollower& operator=(const PolicyFollower&) = delete;
+
+  // Once. Throws std::system_error if there is no thread to be had.
+  void Start();
+
+ private:
+  void Run();
+  void Apply(uint32_t changed, uint32_t now);
+
+  const LivePolicy& policy_;
+  InodeTable& nodes_;
+  KernelCaches caches_;
+  const std::function<void()> others_change_;
+  uint32_t seen_;          // Changes, and
+  uint32_t restrictions_;  // what held after them.
+  bool names_owed_ = false;
+  std::atomic<bool> ending_ = false;
+  std::atomic<bool> ended_ = false;
+  std::thread thread_;
+};
+
+}  // namespace lisafs
+
+#endif  // LISAFS_PLUGIN_POLICY_FOLLOWER_H_
