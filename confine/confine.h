@@ -1,6 +1,8 @@
 #ifndef LISAFS_CONFINE_CONFINE_H_
 #define LISAFS_CONFINE_CONFINE_H_
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -12,8 +14,8 @@
 // any. A program's main calls these in the order below, as root and while it has one thread, and then installs its
 // seccomp filter (seccomp/) before it reads the first byte from anybody it does not trust:
 //
-//   CloseOtherDescriptors → EnterNamespaces → OpenProcSelfFd → EmptyRoot → DropPrivileges → RestrictFileAccess
-//   → SeccompPolicy::Install
+//   CloseOtherDescriptors → EnterNamespaces → OpenProcSelfFd → EmptyRoot → EnterUserNamespace → DropPrivileges
+//   → RestrictFileAccess → SeccompPolicy::Install
 //
 // Whatever the program needs from the file system (host directories, /dev/fuse) it opens, or inherits, before
 // EmptyRoot.
@@ -56,11 +58,21 @@ StepResult<Fd> OpenProcSelfFd();
 // Descriptors stay good.
 StepResult<void> EmptyRoot();
 
+// Enters a user namespace and closes its descriptor; nothing if there is none. From then on the process's capabilities
+// hold there alone: over files whose owner and group the namespace has, and over nothing that the initial namespace
+// guards, such as mounts, devices and files by their handles. The process stays the user that it was, whom the namespace
+// need not know.
+StepResult<void> EnterUserNamespace(Fd user_namespace);
+
 struct Privileges {
   std::vector<int> capabilities;  // CAP_*: permitted and effective become exactly these; bounding, inheritable and
                                   // ambient become empty. One that the process does not have is an error (EPERM).
   uint64_t max_open_files = 0;    // RLIMIT_NOFILE, soft and hard, cut to the hard limit; 0: the hard limit.
   uint64_t max_memory = 0;        // RLIMIT_DATA in bytes, likewise. What is mapped shared does not count.
+  // Whose the files are that the process makes (fsuid, fsgid): the kernel makes none for somebody whom the process's
+  // user namespace or the files' mount does not know. Capabilities do not depend on it.
+  uid_t file_uid = 0;
+  gid_t file_gid = 0;
 };
 // umask 0, rlimits (no core), no supplementary groups, an empty session keyring, capabilities, not dumpable,
 // no_new_privs. The user stays root, which means no more than owning root's files: securebits keep it from getting

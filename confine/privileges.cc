@@ -3,6 +3,8 @@
 #include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <linux/securebits.h>
+#include <sched.h>
+#include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -47,6 +49,15 @@ StepResult<void> LeaveKeyring() {
   return {};
 }
 
+// These calls tell the old id, whether they worked or not; one that nobody has changes nothing.
+StepResult<void> MakeFilesAs(uid_t uid, gid_t gid) {
+  setfsgid(gid);
+  setfsuid(uid);
+  if (static_cast<gid_t>(setfsgid(-1)) != gid) return FailStep("setfsgid", Errno(EINVAL));
+  if (static_cast<uid_t>(setfsuid(-1)) != uid) return FailStep("setfsuid", Errno(EINVAL));
+  return {};
+}
+
 StepResult<void> EmptyBoundingSet() {
   // Until the kernel knows no more: it may be newer than the headers.
   for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; ++capability) {
@@ -69,11 +80,19 @@ StepResult<void> KeepOnly(const std::vector<int>& capabilities) {
 
 }  // namespace
 
+StepResult<void> EnterUserNamespace(Fd user_namespace) {
+  if (!user_namespace) return {};
+  if (setns(user_namespace.get(), CLONE_NEWUSER) < 0) return FailStepWithErrno("setns into a user namespace");
+  return {};
+}
+
 StepResult<void> DropPrivileges(const Privileges& privileges) {
   umask(0);
   if (auto set = SetLimits(privileges); !set) return set;
   if (setgroups(0, nullptr) < 0) return FailStepWithErrno("setgroups");
   if (auto left = LeaveKeyring(); !left) return left;
+  // The kernel takes effective capabilities on files away from whoever is no longer root in this; they come back below.
+  if (auto made = MakeFilesAs(privileges.file_uid, privileges.file_gid); !made) return made;
 
   // The bounding set and the securebits need CAP_SETPCAP, so the capabilities go last.
   if (auto emptied = EmptyBoundingSet(); !emptied) return emptied;

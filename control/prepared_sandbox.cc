@@ -13,11 +13,14 @@
 #include "absl/strings/str_cat.h"
 #include "base/escape.h"
 #include "base/status.h"
+#include "control/gofer_user.h"
 #include "control/mount_policy.h"
 #include "sandbox/detached_tree.h"
 #include "sandbox/foreign_fds.h"
 #include "sandbox/fuse_mount.h"
+#include "sandbox/id_map_message.h"
 #include "sandbox/launcher.h"
+#include "sandbox/user_namespace.h"
 
 namespace lisafs {
 namespace {
@@ -32,6 +35,7 @@ constexpr auto kKillPatience = seconds(5);
 
 // What one mount is made of, on its way to the processes.
 struct Parts {
+  Fd mapped_ids;  // The user namespace of an id-mapped source.
   DetachedTree tree;
   Fd gofer_connection;
   // Of what the plugin serves:
@@ -51,7 +55,8 @@ MountAttributes Attributes(const MountSpec& spec) {
 absl::Status OpenPaths(const MountSpec& spec, bool has_own_client, Parts& parts) {
   // Only FUSE file systems have to have a root that they know.
   TreeTypes types = has_own_client ? TreeTypes::kAny : TreeTypes::kDirectoryOrFile;
-  auto tree = OpenDetachedTree(spec.source(), Attributes(spec), spec.recursive(), types);
+  auto tree = OpenDetachedTree(spec.source(), Attributes(spec), spec.recursive(), types,
+                               {parts.mapped_ids.get(), spec.id_map_recursive()});
   if (!tree.ok()) return Annotate(absl::StrCat("source ", Escape(spec.source())), tree.status());
   parts.tree = *std::move(tree);
   if (has_own_client || spec.mount_point().empty()) return absl::OkStatus();
@@ -111,6 +116,12 @@ absl::StatusOr<BrokerParts> MakeBrokerParts(const CreateSandboxRequest& request,
 
 absl::StatusOr<std::vector<Parts>> MakeParts(const CreateSandboxRequest& request, const MountNamespace& where) {
   std::vector<Parts> all(request.mounts_size());
+  for (int i = 0; i < request.mounts_size(); ++i) {
+    if (!request.mounts(i).has_id_map()) continue;
+    auto made = MakeUserNamespace(FromMessage(request.mounts(i).id_map()));
+    if (!made.ok()) return Annotate(Name(request.mounts(i)) + ": id map", made.status());
+    all[i].mapped_ids = *std::move(made);
+  }
   LISAFS_RETURN_IF_NOT_OK(where.Run([&] {
     for (int i = 0; i < request.mounts_size(); ++i) {
       const MountSpec& spec = request.mounts(i);
@@ -141,6 +152,7 @@ std::string GoferOptions(const MountSpec& spec, bool passthrough) {
 
 // What the gofer is given besides its mounts. `broker` and `lifeline` need not be valid.
 struct GoferParts {
+  GoferUser user;
   Fd broker, counters, policy, lifeline;
 };
 
@@ -153,6 +165,14 @@ Command GoferCommand(const std::string& path, const CreateSandboxRequest& reques
     const MountSpec& spec = request.mounts(static_cast<int>(i));
     command.Add("--mount");
     command.Add(absl::StrCat(connection, ":", tree, GoferOptions(spec, PassesThrough(request, spec))));
+  }
+  if (parts.user.user_namespace) {
+    command.Add("--user-namespace");
+    command.Add(absl::StrCat(command.Give(std::move(parts.user.user_namespace))));
+  }
+  if (parts.user.file_uid != 0 || parts.user.file_gid != 0) {
+    command.Add("--files-as");
+    command.Add(absl::StrCat(parts.user.file_uid, ":", parts.user.file_gid));
   }
   if (parts.broker) {
     command.Add("--broker");
@@ -261,6 +281,8 @@ absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequ
                                                          absl::FunctionRef<bool()> cancelled) {
   auto where = MountNamespace::OfProcess(request.caller_pid());
   if (!where.ok()) return Annotate("caller", where.status());
+  auto user = ChooseGoferUser(request);
+  if (!user.ok()) return user.status();
   auto parts = MakeParts(request, *where);
   if (!parts.ok()) return parts.status();
   auto broker_parts = MakeBrokerParts(request, *parts);
@@ -282,7 +304,8 @@ absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequ
 
   // All get ready at the same time.
   auto gofer_launch = Launch::Spawn(GoferCommand(programs.gofer, request, *parts,
-                                                 {.broker = std::move(broker_parts->gofer_socket),
+                                                 {.user = *std::move(user),
+                                                  .broker = std::move(broker_parts->gofer_socket),
                                                   .counters = *std::move(counters),
                                                   .policy = *std::move(gofer_policy),
                                                   .lifeline = *std::move(lifeline)}),

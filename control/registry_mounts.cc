@@ -20,6 +20,9 @@
 #include "sandbox/container_mounts.h"
 #include "sandbox/foreign_fds.h"
 #include "sandbox/fuse_mount.h"
+#include "sandbox/id_map.h"
+#include "sandbox/id_map_message.h"
+#include "sandbox/user_namespace.h"
 
 namespace lisafs {
 namespace {
@@ -140,6 +143,11 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::MakeAdded(const Entry
   control::v1::CreateSandboxRequest made;
   made.set_id(request.sandbox_id());
   made.set_caller_pid(getpid());
+  auto ids = ReadIdMap(container->init()), own_ids = ReadIdMap(getpid());
+  if (!ids.ok()) return Annotate("its container", ids.status());
+  if (ids->uids.empty() || ids->gids.empty()) return absl::FailedPreconditionError("its container has no ids");
+  if (!own_ids.ok()) return own_ids.status();
+  if (*ids != *own_ids) *made.mutable_user_namespace() = ToMessage(*ids);
   *made.add_mounts() = request.mount();
   auto entry = Make(made, *directory, cancelled, [&](PreparedSandbox& prepared) -> absl::Status {
     const Process& plugin = *prepared.processes().plugin;
@@ -152,7 +160,9 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::MakeAdded(const Entry
     return Annotate("target", container->Add(std::move(mount),
                                              {.path = request.mount().target(),
                                               .type = static_cast<mode_t>(stat.stx_mode & S_IFMT),
-                                              .create = request.create_target()},
+                                              .create = request.create_target(),
+                                              .uid = FirstId(ids->uids),
+                                              .gid = FirstId(ids->gids)},
                                              steady_clock::now() + kContainerPatience));
   });
   if (!entry.ok()) return entry.status();

@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "base/escape.h"
 #include "base/status.h"
+#include "control/gofer_user.h"
 #include "control/mount_policy.h"
 #include "lisafs/counters.h"
 #include "sandbox/container_mounts.h"
@@ -59,6 +60,7 @@ absl::Status ValidateUse(const control::v1::MountSpec& mount, bool has_own_clien
   if (mount.cache() != control::v1::MountSpec::CACHE_UNSPECIFIED) {
     return absl::InvalidArgumentError("cache: not for a sandbox with a client of its own");
   }
+  if (mount.has_id_map()) return absl::InvalidArgumentError("id_map: not for a sandbox with a client of its own");
   if (!mount.mount_point().empty()) {
     return absl::InvalidArgumentError("mount_point: not for a sandbox with a client of its own");
   }
@@ -72,7 +74,10 @@ absl::Status ValidateTogether(const control::v1::MountSpec& mount) {
   if (mount.read_only() && mount.create_host_sockets()) {
     return absl::InvalidArgumentError("read_only and create_host_sockets exclude each other");
   }
-  return absl::OkStatus();
+  if (mount.id_map_recursive() && !mount.has_id_map()) {
+    return absl::InvalidArgumentError("id_map_recursive: there is no id_map");
+  }
+  return mount.has_id_map() ? Annotate("id_map", ValidateIdMap(mount.id_map())) : absl::OkStatus();
 }
 
 }  // namespace
@@ -95,6 +100,9 @@ absl::Status ValidateCreateSandbox(const control::v1::CreateSandboxRequest& requ
   if (request.mounts().empty()) return absl::InvalidArgumentError("mounts: at least one is needed");
   if (static_cast<size_t>(request.mounts_size()) > kMaxMounts) {
     return absl::InvalidArgumentError(absl::StrCat("mounts: more than ", kMaxMounts));
+  }
+  if (request.has_user_namespace()) {
+    LISAFS_RETURN_IF_NOT_OK(Annotate("user_namespace", ValidateIdMap(request.user_namespace())));
   }
   if (request.has_client()) LISAFS_RETURN_IF_NOT_OK(Annotate("client", ValidateClient(request)));
   std::set<std::string> targets, mount_points;

@@ -1,6 +1,7 @@
 #include "gofer/arguments.h"
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <string_view>
 
 #include "base/inherited.h"
@@ -19,6 +20,15 @@ tl::expected<void, UsageError> TakeFd(std::string_view number, std::string_view 
   if (!taken) return Wrong(argument, taken.error());
   fd = taken->release();
   return {};
+}
+
+// UID:GID.
+bool ParseOwner(std::string_view text, GoferArguments& arguments) {
+  const char* end = text.data() + text.size();
+  auto [colon, wrong_uid] = std::from_chars(text.data(), end, arguments.file_uid);
+  if (wrong_uid != std::errc() || colon == end || *colon != ':') return false;
+  auto [rest, wrong_gid] = std::from_chars(colon + 1, end, arguments.file_gid);
+  return wrong_gid == std::errc() && rest == end;
 }
 
 constexpr std::string_view kServeForm = "FD=DIR[:OPTION...]";
@@ -96,6 +106,8 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
   std::string broker_fd;
   std::string ready_fd;
   std::string lifeline_fd;
+  std::string user_namespace_fd;
+  std::string files_as;
   app.add_option("--serve", serve, "serve the directory or file DIR on the inherited unix stream socket FD")
       ->type_name(std::string(kServeForm));
   app.add_option("--mount", mount, "serve the detached tree TREE on the connection CONN")
@@ -106,6 +118,10 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
   app.add_option("--ready-fd", ready_fd, "go on as a child of the starter; say its pid and \"ready\" here")
       ->type_name("FD");
   app.add_option("--lifeline-fd", lifeline_fd, "keep this open, untouched, until the end")->type_name("FD");
+  app.add_option("--user-namespace", user_namespace_fd, "have capabilities in this user namespace alone")
+      ->type_name("FD");
+  app.add_option("--files-as", files_as, "make files as this user and group before they get their owner")
+      ->type_name("UID:GID");
   app.add_flag("--name-violations", arguments.name_violations,
                "say which system call it was if the process is killed for one that its policy does not allow");
   app.footer(
@@ -150,6 +166,7 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
   for (const auto& mount : arguments.mounts) {
     if (mount.passthrough && broker_fd.empty()) return Wrong("usage", "a mount with passthrough needs --broker");
   }
+  if (!files_as.empty() && !ParseOwner(files_as, arguments)) return Wrong(files_as, "--files-as takes UID:GID");
   const struct {
     const char* option;
     const std::string& number;
@@ -158,6 +175,7 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
               {"--policy", policy_fd, arguments.policy_fd},
               {"--broker", broker_fd, arguments.broker_fd},
               {"--lifeline-fd", lifeline_fd, arguments.lifeline_fd},
+              {"--user-namespace", user_namespace_fd, arguments.user_namespace_fd},
               {"--ready-fd", ready_fd, arguments.ready_fd}};
   for (const auto& each : kFds) {
     if (each.number.empty()) continue;

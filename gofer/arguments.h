@@ -1,6 +1,8 @@
 #ifndef LISAFS_GOFER_ARGUMENTS_H_
 #define LISAFS_GOFER_ARGUMENTS_H_
 
+#include <sys/types.h>
+
 #include <string>
 #include <tl/expected.hpp>
 #include <vector>
@@ -28,6 +30,9 @@ struct GoferArguments {
   int broker_fd = -1;
   int ready_fd = -1;
   int lifeline_fd = -1;
+  int user_namespace_fd = -1;
+  uid_t file_uid = 0;  // Whose files are before they are given their owner.
+  gid_t file_gid = 0;
   bool name_violations = false;  // OnViolation::kNameAndKill.
   // --help or --version was asked for: this text is to be printed, and that is all.
   std::string only_print;

@@ -59,6 +59,19 @@ TEST_F(ArgumentsTest, Mount) {
   EXPECT_EQ(parsed->counters_fd, -1);
 }
 
+TEST_F(ArgumentsTest, UserNamespace) {
+  auto parsed = Parse({"--mount", "100:101", "--user-namespace", "102", "--files-as", "100000:200000"});
+  ASSERT_TRUE(parsed) << parsed.error().why;
+  EXPECT_EQ(parsed->user_namespace_fd, 102);
+  EXPECT_EQ(parsed->file_uid, 100000u);
+  EXPECT_EQ(parsed->file_gid, 200000u);
+  parsed = Parse({"--mount", "100:101"});
+  ASSERT_TRUE(parsed) << parsed.error().why;
+  EXPECT_EQ(parsed->user_namespace_fd, -1);
+  EXPECT_EQ(parsed->file_uid, 0u);
+  EXPECT_EQ(parsed->file_gid, 0u);
+}
+
 TEST_F(ArgumentsTest, Options) {
   auto parsed = Parse({"--mount", "100:101:fifo:nodonate:uds-create", "--serve=102=/a:b:ro:uds-open"});
   EXPECT_FALSE(parsed);  // --serve and --mount exclude each other.
@@ -86,6 +99,10 @@ TEST_F(ArgumentsTest, SaysWhatIsWrong) {
       {{"--serve", "100=/", "--serve", "100=/tmp"}, "100 is named twice"},
       {{"--serve", "100=/", "--mount", "101:102"}, "exclude"},
       {{"--mount", "100"}, "CONN:TREE"},
+      {{"--mount", "100:101", "--files-as", "5"}, "UID:GID"},
+      {{"--mount", "100:101", "--files-as", "5:6:"}, "UID:GID"},
+      {{"--mount", "100:101", "--files-as", "-1:0"}, "UID:GID"},
+      {{"--mount", "100:101", "--files-as", "0:4294967296"}, "UID:GID"},
       {{"--mount", "100:x"}, "not a descriptor"},
       {{"--mount", "100:101:rw"}, "not a descriptor"},
       {{"--mount", "100:101:ro:uds-create"}, "exclude"},

@@ -120,7 +120,7 @@ std::vector<int> InheritedFds(const std::vector<Served>& all, const GoferArgumen
     fds.push_back(served.connection.get());
     fds.push_back(served.tree.get());
   }
-  for (int fd : {arguments.broker_fd, arguments.ready_fd, arguments.lifeline_fd}) {
+  for (int fd : {arguments.broker_fd, arguments.ready_fd, arguments.lifeline_fd, arguments.user_namespace_fd}) {
     if (fd >= 0) fds.push_back(fd);
   }
   return fds;
@@ -233,7 +233,12 @@ int Main(int argc, char** argv) {
   OrDie(EmptyRoot());
   SelfFds self = OrDie(SelfFds::Make(std::move(proc_self_fd)));
   std::unique_ptr<Watcher> watcher = MakeWatcher(mounts, self);
-  OrDie(DropPrivileges({.capabilities = NeededCapabilities(mounts), .max_memory = MaxMemory(mounts.size())}));
+  // The watcher's fanotify group was the last thing that takes a right in the initial user namespace.
+  OrDie(EnterUserNamespace(Fd(arguments.user_namespace_fd)));
+  OrDie(DropPrivileges({.capabilities = NeededCapabilities(mounts),
+                        .max_memory = MaxMemory(mounts.size()),
+                        .file_uid = arguments.file_uid,
+                        .file_gid = arguments.file_gid}));
   OrDie(RestrictFileAccess(ServedTrees(mounts)));
   std::vector<int64_t> max_fds = DivideFds(mounts);
   OrDie(GoferPolicy({.proc_self_fd = self.fd(),

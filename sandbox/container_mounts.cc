@@ -21,6 +21,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "sandbox/files_as.h"
 #include "sandbox/fuse_mount.h"
 
 namespace lisafs {
@@ -78,6 +79,7 @@ absl::StatusOr<Fd> MakeDirectories(const std::string& path) {
 }
 
 absl::StatusOr<Fd> MakeTarget(const ContainerMounts::Target& target) {
+  const FilesAs owner(target.uid, target.gid);
   if (target.type == S_IFDIR) return MakeDirectories(target.path);
   const size_t slash = target.path.rfind('/');
   const std::string name = target.path.substr(slash + 1);

@@ -31,7 +31,9 @@ class ContainerMounts {
   struct Target {
     std::string path;     // CheckMountTarget.
     mode_t type;          // S_IFDIR or S_IFREG, as the mount's root is.
-    bool create = false;  // Makes it, and directories on the way, where it is missing: root's, with mode 0755 and 0644.
+    bool create = false;  // Makes it, and directories on the way, where it is missing, with mode 0755 and 0644:
+    uid_t uid = 0;        // these ids'.
+    gid_t gid = 0;
   };
   // Mounts the detached mount `mount` there. Symbolic links on the way are followed within the container, one at the end
   // is not.

@@ -21,13 +21,21 @@ struct DetachedTree {
 // What the root of a tree may be.
 enum class TreeTypes { kDirectoryOrFile, kAny };
 
+// An id-mapped mount: the ids that files have in the source are those inside of a user namespace, and show as the ones
+// that these are outside of it. Ids that the namespace does not have show as the overflow id, and nobody can give them.
+struct TreeIdMap {
+  int user_namespace = -1;  // -1: ids are what they are.
+  bool recursive = false;   // Of the mounts below, too.
+};
+
 // Opens `source` in the calling thread's mount namespace, following symbolic links. With `recursive` the mounts below
 // it come along, with the same attributes.
 //
-// NOT_FOUND: it does not exist. INVALID_ARGUMENT: it is of a type not allowed. Messages do not repeat
-// `source`.
+// NOT_FOUND: it does not exist. INVALID_ARGUMENT: it is of a type not allowed. FAILED_PRECONDITION: its file system
+// cannot be id-mapped, or is already. Messages do not repeat `source`.
 absl::StatusOr<DetachedTree> OpenDetachedTree(const std::string& source, const MountAttributes& attributes,
-                                              bool recursive, TreeTypes types = TreeTypes::kDirectoryOrFile);
+                                              bool recursive, TreeTypes types = TreeTypes::kDirectoryOrFile,
+                                              const TreeIdMap& id_map = {});
 
 }  // namespace lisafs
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "sandbox/id_map_message.h"
 
 namespace lisafs {
 
@@ -26,6 +27,10 @@ control::v1::MountSpec& AddMountSpec(const OciMount& mount, const OciSource& sou
   if (mount.policy.cache == OciMountPolicy::Cache::kShared) spec.set_cache(control::v1::MountSpec::CACHE_SHARED);
   spec.set_withhold_descriptors(mount.policy.withhold_descriptors);
   spec.set_withhold_passthrough(mount.policy.withhold_passthrough);
+  if (mount.options.id_mapped) {
+    *spec.mutable_id_map() = mount.id_map ? ToMessage(*mount.id_map) : request.user_namespace();
+    spec.set_id_map_recursive(mount.options.id_mapped_recursive);
+  }
   return spec;
 }
 

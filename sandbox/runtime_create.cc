@@ -6,6 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "sandbox/control_client.h"
+#include "sandbox/files_as.h"
+#include "sandbox/id_map.h"
+#include "sandbox/id_map_message.h"
 #include "sandbox/low_level_runtime.h"
 #include "sandbox/mount_request.h"
 #include "sandbox/oci/config.h"
@@ -15,6 +18,7 @@
 #include "sandbox/runtime_daemon.h"
 #include "sandbox/runtime_hook.h"
 #include "sandbox/runtime_mounts.h"
+#include "sandbox/user_namespace.h"
 
 namespace lisafs {
 namespace {
@@ -22,7 +26,8 @@ namespace {
 using control::v1::CreateSandboxRequest;
 
 // See oci/mount_points.h.
-absl::Status MakeMountPointsInReadOnlyRoot(const RuntimeBundle& container) {
+absl::Status MakeMountPointsInReadOnlyRoot(const RuntimeBundle& container, const IdMap& ids) {
+  const FilesAs owner(FirstId(ids.uids), FirstId(ids.gids));
   std::vector<OciMountPoint> points;
   const std::vector<OciMount>& mounts = container.config.mounts();
   for (size_t i = 0; i < mounts.size(); ++i) points.push_back({mounts[i].target, container.mounts[i].directory});
@@ -33,6 +38,19 @@ absl::Status MakeMountPointsInReadOnlyRoot(const RuntimeBundle& container) {
     if (!made.ok()) return made.status();
   }
   return absl::OkStatus();
+}
+
+// Which ids the container has: of a namespace that is there the kernel says it.
+absl::StatusOr<IdMap> IdMapOf(const OciConfig& config) {
+  if (!config.user_namespace()) return IdentityMap();
+  const OciUserNamespace& user_namespace = *config.user_namespace();
+  if (user_namespace.path.empty()) return user_namespace.id_map;
+  absl::StatusOr<IdMap> map = ReadIdMapOfNamespace(user_namespace.path);
+  if (!map.ok()) return absl::Status(map.status().code(), absl::StrCat("linux.namespaces: ", map.status().message()));
+  if (map->uids.empty() || map->gids.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("linux.namespaces: ", user_namespace.path, " has no ids"));
+  }
+  return map;
 }
 
 // Adds a mount to the request and makes its mount point.
@@ -50,8 +68,10 @@ absl::Status PrepareContainer(const RuntimeArguments& arguments) {
   absl::StatusOr<RuntimeBundle> container = ReadRuntimeBundle(arguments);
   if (!container.ok()) return container.status();
   const OciConfig& config = container->config;
+  absl::StatusOr<IdMap> ids = IdMapOf(config);
+  if (!ids.ok()) return ids.status();
   if (config.root().options.read_only) {
-    if (absl::Status made = MakeMountPointsInReadOnlyRoot(*container); !made.ok()) return made;
+    if (absl::Status made = MakeMountPointsInReadOnlyRoot(*container, *ids); !made.ok()) return made;
   }
 
   absl::Status daemon = EnsureDaemon(arguments.socket, SiblingProgram("lisafsd"));
@@ -61,6 +81,7 @@ absl::Status PrepareContainer(const RuntimeArguments& arguments) {
   CreateSandboxRequest request;
   request.set_id(arguments.id);
   request.set_caller_pid(getpid());
+  if (config.user_namespace()) *request.mutable_user_namespace() = ToMessage(*ids);
   absl::StatusOr<std::string> root = AddMount(config.root(), container->root, "rootfs", request);
   if (!root.ok()) return root.status();
   std::vector<OciConfig::Replacement> replacements;

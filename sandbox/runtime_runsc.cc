@@ -30,8 +30,12 @@ absl::Status CheckBundle(const RuntimeArguments& arguments) {
   if (bundle->config.HasHooks("createContainer")) {
     return absl::UnimplementedError("hooks.createContainer: cannot be run with runsc");
   }
-  if (bundle->config.HasNamespace("user")) {
+  if (bundle->config.user_namespace()) {
     return absl::UnimplementedError("linux.namespaces: a user namespace cannot be had with runsc");
+  }
+  for (const OciMount& mount : bundle->config.mounts()) {
+    if (!mount.options.id_mapped) continue;
+    return absl::UnimplementedError(absl::StrCat("mount ", mount.target, ": ids cannot be mapped with runsc"));
   }
   return absl::OkStatus();
 }

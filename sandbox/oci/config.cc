@@ -69,7 +69,8 @@ class OciConfig::Reader {
       config.working_directory_ = Path(*process, "process.", "cwd").value_or("");
       if (!config.working_directory_.empty()) config.working_directory_ = Cleaned(config.working_directory_);
     }
-    CheckNamespaces();
+    ReadNamespaces(config);
+    CheckIdMaps(config);
     ReadAnnotations(config);
     if (const Json* hooks = Member(document_, "", "hooks", Json::value_t::object)) {
       Member(*hooks, "hooks.", "createRuntime", Json::value_t::array);
@@ -168,13 +169,40 @@ class OciConfig::Reader {
     } else {
       Fail(name, read.status().message());
     }
-    for (const char* mappings : {"uidMappings", "gidMappings"}) {
-      const Json* list = Member(mount, prefix, mappings, Json::value_t::array);
-      if (list != nullptr && !list->empty()) {
-        Fail(name, absl::StrCat(mappings, " cannot be honoured: id-mapped mounts are not supported"));
+    out.id_map = ReadIdMap(mount, prefix);
+    if (out.id_map) out.options.id_mapped = true;
+    return out;
+  }
+
+  std::vector<IdRange> ReadIdRanges(const Json& list, const std::string& key) {
+    std::vector<IdRange> ranges;
+    for (const Json& range : list) {
+      const std::pair<const char*, uint32_t IdRange::*> members[] = {
+          {"containerID", &IdRange::inside}, {"hostID", &IdRange::outside}, {"size", &IdRange::count}};
+      ranges.emplace_back();
+      for (const auto& [name, member] : members) {
+        auto number = range.is_object() ? range.find(name) : range.end();
+        if (number == range.end() || !number->is_number_unsigned() || number->get<uint64_t>() > UINT32_MAX) {
+          Fail(key, absl::StrCat(name, " must be an id or their number"));
+          return {};
+        }
+        ranges.back().*member = number->get<uint32_t>();
       }
     }
-    return out;
+    if (absl::Status good = CheckIdRanges(ranges); !good.ok()) Fail(key, good.message());
+    return ranges;
+  }
+
+  // uidMappings and gidMappings: both or neither.
+  std::optional<IdMap> ReadIdMap(const Json& object, const std::string& prefix) {
+    const Json* uids = Member(object, prefix, "uidMappings", Json::value_t::array);
+    const Json* gids = Member(object, prefix, "gidMappings", Json::value_t::array);
+    const bool has_uids = uids != nullptr && !uids->empty(), has_gids = gids != nullptr && !gids->empty();
+    if (!has_uids && !has_gids) return std::nullopt;
+    if (!has_uids) Fail(prefix + "uidMappings", "is missing");
+    if (!has_gids) Fail(prefix + "gidMappings", "is missing");
+    if (!has_uids || !has_gids) return std::nullopt;
+    return IdMap{ReadIdRanges(*uids, prefix + "uidMappings"), ReadIdRanges(*gids, prefix + "gidMappings")};
   }
 
   void ReadAnnotations(OciConfig& config) {
@@ -196,7 +224,7 @@ class OciConfig::Reader {
     for (OciMount& mount : config.mounts_) mount.policy = parsed->Of(mount.target);
   }
 
-  void CheckNamespaces() {
+  void ReadNamespaces(OciConfig& config) {
     const Json* platform = Member(document_, "", "linux", Json::value_t::object);
     if (platform == nullptr) return;
     const Json* namespaces = Member(*platform, "linux.", "namespaces", Json::value_t::array);
@@ -205,9 +233,26 @@ class OciConfig::Reader {
       const Json& entry = (*namespaces)[i];
       std::string prefix = absl::StrCat("linux.namespaces[", i, "].");
       if (!entry.is_object()) return Fail(prefix, "must be of type object");
-      if (String(entry, prefix, "type") == "mount" && !String(entry, prefix, "path").value_or("").empty()) {
+      std::string type = String(entry, prefix, "type").value_or("");
+      std::string path = String(entry, prefix, "path").value_or("");
+      if (type == "mount" && !path.empty()) {
         Fail(prefix + "path",
              "an existing mount namespace cannot be joined: it has none of the container's file systems");
+      }
+      if (type != "user") continue;
+      config.user_namespace_.emplace(OciUserNamespace{.path = path});
+      if (!path.empty()) continue;
+      std::optional<IdMap> id_map = ReadIdMap(*platform, "linux.");
+      if (!id_map) Fail("linux.uidMappings", "is missing, for a user namespace");
+      if (id_map) config.user_namespace_->id_map = *std::move(id_map);
+    }
+  }
+
+  void CheckIdMaps(const OciConfig& config) {
+    for (const OciMount& mount : config.mounts_) {
+      if (mount.options.id_mapped && !mount.id_map && !config.user_namespace_) {
+        Fail(absl::StrCat("mount ", mount.target),
+             "option idmap cannot be honoured: neither the mount nor the container maps ids");
       }
     }
   }
@@ -257,11 +302,16 @@ std::string OciConfig::Rewritten(const std::string& root, std::span<const Replac
   for (const Replacement& replacement : replacements) {
     Json& mount = document["mounts"][replacement.mount];
     mount["source"] = replacement.path;
+    mount.erase("uidMappings");
+    mount.erase("gidMappings");
     if (!mount.contains("options") || mount["options"].is_null()) continue;
-    // What is mounted below the old source is part of the new one.
-    for (Json& option : mount["options"]) {
-      if (option == "rbind") option = "bind";
+    Json options = Json::array();
+    for (const Json& option : mount["options"]) {
+      if (option == "idmap" || option == "ridmap") continue;
+      // What is mounted below the old source is part of the new one.
+      options.push_back(option == "rbind" ? Json("bind") : option);
     }
+    mount["options"] = std::move(options);
   }
   Json& hooks = document["hooks"]["createRuntime"];
   if (hooks.is_null()) hooks = Json::array();
@@ -286,12 +336,6 @@ std::string OciConfig::ResolvedMounts(std::span<const Resolved> resolved) const 
 bool OciConfig::HasHooks(const std::string& kind) const {
   const Json* list = List("hooks", kind);
   return list != nullptr && !list->empty();
-}
-
-bool OciConfig::HasNamespace(const std::string& type) const {
-  const Json* list = List("linux", "namespaces");
-  return list != nullptr &&
-         std::any_of(list->begin(), list->end(), [&](const Json& entry) { return entry.value("type", "") == type; });
 }
 
 const Json* OciConfig::List(const std::string& object, const std::string& name) const {

@@ -4,12 +4,14 @@
 #include <cstddef>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "sandbox/id_map.h"
 #include "sandbox/oci/annotations.h"
 #include "sandbox/oci/options.h"
 
@@ -21,7 +23,16 @@ struct OciMount {
   bool bind = false;        // The host's files: what follows is only set for these.
   std::string source;       // An absolute path.
   OciMountOptions options;  // What was asked for.
-  OciMountPolicy policy;    // What the container's annotations say about it.
+  // The ids inside are the source's. Without a value and with options.id_mapped they are those of the container's user
+  // namespace.
+  std::optional<IdMap> id_map;
+  OciMountPolicy policy;  // What the container's annotations say about it.
+};
+
+// A container's user namespace: a new one with these ids, or one that is there.
+struct OciUserNamespace {
+  std::string path;  // Empty: a new one.
+  IdMap id_map;      // Of a new one.
 };
 
 // A config.json of the OCI runtime specification: what of the host it shows to the container, and the same file with
@@ -45,10 +56,12 @@ class OciConfig {
   const OciMount& root() const { return root_; }
   // The others, in the file's order.
   const std::vector<OciMount>& mounts() const { return mounts_; }
+  // If it has one of its own.
+  const std::optional<OciUserNamespace>& user_namespace() const { return user_namespace_; }
   // Where the container's process starts: an absolute path in the container, or empty if the file has none.
   const std::string& working_directory() const { return working_directory_; }
 
-  // A mount's new source: a single file system at `path`.
+  // A mount's new source: a single file system at `path`, whose ids are mapped already.
   struct Replacement {
     size_t mount;  // Index in mounts().
     std::string path;
@@ -69,8 +82,6 @@ class OciConfig {
 
   // Whether the container has hooks of this kind, such as "createContainer".
   bool HasHooks(const std::string& kind) const;
-  // Whether it has a namespace of this type, such as "user", that is not the host's.
-  bool HasNamespace(const std::string& type) const;
 
  private:
   class Reader;
@@ -82,6 +93,7 @@ class OciConfig {
   std::unique_ptr<nlohmann::ordered_json> document_;
   OciMount root_;
   std::vector<OciMount> mounts_;
+  std::optional<OciUserNamespace> user_namespace_;
   std::string working_directory_;
 };
 

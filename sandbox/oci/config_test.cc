@@ -24,6 +24,18 @@ json WithMount(json mount) {
   return config;
 }
 
+json Range(uint32_t inside, int64_t outside, int64_t size) {
+  return json::array({{{"containerID", inside}, {"hostID", outside}, {"size", size}}});
+}
+
+json WithMaps(json uids, json gids) {
+  return WithMount({{"destination", "/d"},
+                    {"type", "bind"},
+                    {"source", "/s"},
+                    {"uidMappings", std::move(uids)},
+                    {"gidMappings", std::move(gids)}});
+}
+
 TEST(OciConfig, FindsTheRoot) {
   struct Case {
     const char* path;
@@ -146,18 +158,15 @@ TEST(OciConfig, ResolvesMounts) {
   EXPECT_EQ(OciConfig::Parse(Minimal().dump(), "/b")->ResolvedMounts({}), "[]");
 }
 
-TEST(OciConfig, KnowsHooksAndNamespaces) {
+TEST(OciConfig, KnowsHooks) {
   json config = Minimal();
   config["hooks"] = {{"createContainer", json::array({{{"path", "/x"}}})}, {"poststop", json::array()}};
-  config["linux"]["namespaces"] = json::array({{{"type", "user"}}, {{"type", "pid"}}});
   auto parsed = OciConfig::Parse(config.dump(), "/b");
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_TRUE(parsed->HasHooks("createContainer"));
   EXPECT_FALSE(parsed->HasHooks("poststop") || parsed->HasHooks("prestart"));
-  EXPECT_TRUE(parsed->HasNamespace("user"));
-  EXPECT_FALSE(parsed->HasNamespace("network"));
   auto minimal = OciConfig::Parse(Minimal().dump(), "/b");
-  EXPECT_FALSE(minimal->HasHooks("createContainer") || minimal->HasNamespace("user"));
+  EXPECT_FALSE(minimal->HasHooks("createContainer"));
 }
 
 TEST(OciConfig, RefusesWhatItCannotHonourByName) {
@@ -207,11 +216,18 @@ TEST(OciConfig, RefusesWhatItCannotHonourByName) {
       {bind("ro"), "mounts[0].options: must be of type array"},
       {bind({"bind", 1}), "mounts[0].options: must be strings"},
       {bind({"bind", "rshared"}), "mount /d: option rshared cannot be honoured"},
-      {bind({"bind", "idmap"}), "mount /d: option idmap cannot be honoured"},
+      {bind({"bind", "idmap"}),
+       "mount /d: option idmap cannot be honoured: neither the mount nor the container maps ids"},
+      {bind({"bind", "idmap=uids=0-1-2"}), "mount /d: option idmap=uids=0-1-2 cannot be honoured"},
       {bind({"bind", "secret"}), "mount /d: option secret is not known"},
-      {WithMount(
-           {{"destination", "/d"}, {"type", "bind"}, {"source", "/s"}, {"uidMappings", json::array({json::object()})}}),
-       "mount /d: uidMappings cannot be honoured"},
+      {WithMaps(json::array({json::object()}), Range(0, 1, 1)), "mounts[0].uidMappings: containerID must be an id"},
+      {WithMaps(Range(0, 1, 1), Range(0, -1, 1)), "mounts[0].gidMappings: hostID must be an id"},
+      {WithMaps(Range(0, 1, 1), Range(0, 1, int64_t{1} << 32)), "mounts[0].gidMappings: size must be an id"},
+      {WithMaps(Range(0, 1, 0), Range(0, 1, 1)), "mounts[0].uidMappings: a range without ids"},
+      {WithMaps(json::array(), Range(0, 1, 1)), "mounts[0].uidMappings: is missing"},
+      {WithMaps(Range(0, 1, 1), nullptr), "mounts[0].gidMappings: is missing"},
+      {WithMaps("x", Range(0, 1, 1)), "mounts[0].uidMappings: must be of type array"},
+      {with("/linux", {{"namespaces", {{{"type", "user"}}}}}), "linux.uidMappings: is missing"},
       {with("/process", 1), "process: must be of type object"},
       {with("/process/cwd", json::array()), "process.cwd: must be of type string"},
       {with("/hooks", 1), "hooks: must be of type object"},
@@ -224,6 +240,36 @@ TEST(OciConfig, RefusesWhatItCannotHonourByName) {
     EXPECT_EQ(parsed.status().code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(parsed.status().message()), HasSubstr(c.message));
   }
+}
+
+TEST(OciConfig, ReadsIdMaps) {
+  json config = WithMaps(Range(0, 100000, 10), Range(5, 200000, 20));
+  config["mounts"].push_back(
+      {{"destination", "/e"}, {"type", "bind"}, {"source", "/e"}, {"options", {"rbind", "ridmap"}}});
+  config["linux"] = {
+      {"namespaces", {{{"type", "user"}}}}, {"uidMappings", Range(0, 300000, 7)}, {"gidMappings", Range(0, 400000, 7)}};
+  auto parsed = OciConfig::Parse(config.dump(), "/b");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  const OciMount &with_ids = parsed->mounts()[0], &containers = parsed->mounts()[1];
+  EXPECT_TRUE(with_ids.options.id_mapped && !with_ids.options.id_mapped_recursive);
+  EXPECT_EQ(with_ids.id_map, (IdMap{{{0, 100000, 10}}, {{5, 200000, 20}}}));
+  EXPECT_TRUE(containers.options.id_mapped && containers.options.id_mapped_recursive);
+  EXPECT_FALSE(containers.id_map);
+  ASSERT_TRUE(parsed->user_namespace());
+  EXPECT_EQ(parsed->user_namespace()->path, "");
+  EXPECT_EQ(parsed->user_namespace()->id_map, (IdMap{{{0, 300000, 7}}, {{0, 400000, 7}}}));
+
+  // The low-level runtime finds nothing left to map.
+  json rewritten =
+      json::parse(parsed->Rewritten("/r", std::vector<OciConfig::Replacement>{{0, "/0"}, {1, "/1"}}, {"h"}));
+  EXPECT_EQ(rewritten["mounts"][0], json::parse(R"({"destination": "/d", "type": "bind", "source": "/0"})"));
+  EXPECT_EQ(rewritten["mounts"][1]["options"], json::parse(R"(["bind"])"));
+
+  config["linux"] = {{"namespaces", {{{"type", "user"}, {"path", "/proc/7/ns/user"}}}}};
+  parsed = OciConfig::Parse(config.dump(), "/b");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->user_namespace()->path, "/proc/7/ns/user");
+  EXPECT_FALSE(OciConfig::Parse(Minimal().dump(), "/b")->user_namespace());
 }
 
 TEST(OciConfig, RefusesWhatIsNoJson) {

@@ -46,11 +46,11 @@ struct Refused {
 
 constexpr absl::string_view kNoPropagation =
     "mounts made on the host later do not show inside, nor the other way round";
-constexpr absl::string_view kNoIdMapping = "id-mapped mounts are not supported";
+constexpr absl::string_view kNoInlineMapping = "uidMappings and gidMappings say which ids";
 
 constexpr Refused kRefused[] = {
     {"shared", kNoPropagation}, {"rshared", kNoPropagation}, {"slave", kNoPropagation},
-    {"rslave", kNoPropagation}, {"idmap", kNoIdMapping},     {"ridmap", kNoIdMapping},
+    {"rslave", kNoPropagation}, {"idmap", kNoInlineMapping}, {"ridmap", kNoInlineMapping},
 };
 
 }  // namespace
@@ -69,6 +69,11 @@ absl::StatusOr<OciMountOptions> ReadBindOptions(const std::vector<std::string>& 
   OciMountOptions out = FindBindOptions(options);
   for (const std::string& option : options) {
     if (option == "bind" || option == "rbind") continue;
+    if (option == "idmap" || option == "ridmap") {
+      out.id_mapped = true;
+      out.id_mapped_recursive = option == "ridmap";
+      continue;
+    }
     const auto* honoured = std::find_if(std::begin(kHonoured), std::end(kHonoured),
                                         [&](const Honoured& candidate) { return candidate.name == option; });
     if (honoured != std::end(kHonoured)) {
@@ -76,7 +81,7 @@ absl::StatusOr<OciMountOptions> ReadBindOptions(const std::vector<std::string>& 
       continue;
     }
     if (std::find(std::begin(kPassedOn), std::end(kPassedOn), option) != std::end(kPassedOn)) continue;
-    // "idmap=…" too.
+    // "idmap=…", which crun knows.
     std::string name = option.substr(0, option.find('='));
     const auto* refused = std::find_if(std::begin(kRefused), std::end(kRefused),
                                        [&](const Refused& candidate) { return candidate.name == name; });

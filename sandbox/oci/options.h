@@ -17,6 +17,8 @@ struct OciMountOptions {
   bool nosuid = false;
   bool nodev = false;
   bool noexec = false;
+  bool id_mapped = false;            // idmap or ridmap
+  bool id_mapped_recursive = false;  // ridmap
 };
 
 // Of a mount that is no bind mount: only `bind` and `recursive`, nothing is judged.

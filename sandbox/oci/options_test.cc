@@ -24,6 +24,8 @@ TEST(OciOptions, HonoursTheLastOfEachKind) {
       {{"rw", "ro"}, {.read_only = true}},
       {{"rbind", "rro", "rnosuid", "rnodev", "rnoexec"},
        {.bind = true, .recursive = true, .read_only = true, .nosuid = true, .nodev = true, .noexec = true}},
+      {{"idmap"}, {.id_mapped = true}},
+      {{"idmap", "ridmap"}, {.id_mapped = true, .id_mapped_recursive = true}},
       {{"noatime", "relatime", "strictatime", "private", "defaults", "rnostrictatime"}, {}},
   };
   for (const Case& c : cases) {
@@ -36,11 +38,13 @@ TEST(OciOptions, HonoursTheLastOfEachKind) {
     EXPECT_EQ(read->nosuid, c.expected.nosuid);
     EXPECT_EQ(read->nodev, c.expected.nodev);
     EXPECT_EQ(read->noexec, c.expected.noexec);
+    EXPECT_EQ(read->id_mapped, c.expected.id_mapped);
+    EXPECT_EQ(read->id_mapped_recursive, c.expected.id_mapped_recursive);
   }
 }
 
 TEST(OciOptions, RefusesByName) {
-  for (const char* option : {"shared", "rshared", "slave", "rslave", "idmap", "ridmap", "idmap=uids=0-1-2"}) {
+  for (const char* option : {"shared", "rshared", "slave", "rslave", "idmap=uids=0-1-2", "ridmap="}) {
     auto read = ReadBindOptions({"bind", option});
     ASSERT_FALSE(read.ok()) << option;
     EXPECT_THAT(read.status().message(), HasSubstr(std::string("option ") + option + " cannot be honoured: "));

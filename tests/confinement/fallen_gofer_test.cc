@@ -22,6 +22,7 @@
 #include "confine/confine_testing.h"
 #include "gofer/self_fds.h"
 #include "sandbox/detached_tree.h"
+#include "sandbox/user_namespace.h"
 #include "seccomp/gofer_policy.h"
 #include "tests/support/files.h"
 
@@ -29,11 +30,13 @@ namespace lisafs {
 namespace {
 
 constexpr int kKilled = 128 + SIGSYS;
+constexpr int kNoUserNamespaces = 89;
 
 class FallenGoferTest : public testing::Test {
  protected:
   void SetUp() override {
     if (geteuid() != 0) GTEST_SKIP() << "namespaces and mounts need root";
+    if (!MakeUserNamespace(IdentityMap()).ok()) GTEST_SKIP() << "no user namespaces here";
     for (const char* each : {"writable/d", "readonly/d", "outside"}) tests::MakeDirectory(directory_ / each);
     for (const char* each : {"writable/f", "readonly/f", "outside/secret"}) tests::WriteFile(directory_ / each, "text");
     for (const char* tree : {"writable", "readonly"}) {
@@ -54,13 +57,16 @@ class FallenGoferTest : public testing::Test {
 
   // How a gofer of both trees ends that does this: its exit status, or 128 and the signal. As main() has the set-up.
   int StatusOf(const std::function<void(const SelfFds& self)>& body) {
+    auto user_namespace = MakeUserNamespace(IdentityMap());
+    if (!user_namespace.ok()) return kNoUserNamespaces;
     pid_t child = Fork([&] {
-      const int kept[] = {writable_.get(), read_only_.get()};
+      const int kept[] = {writable_.get(), read_only_.get(), user_namespace->get()};
       OrExit(CloseOtherDescriptors(kept));
       OrExit(EnterNamespaces(-1, 30));
       Fd proc_self_fd = OrExit(OpenProcSelfFd());
       OrExit(EmptyRoot());
       SelfFds self = OrExit(SelfFds::Make(std::move(proc_self_fd)));
+      OrExit(EnterUserNamespace(*std::move(user_namespace)));
       OrExit(
           DropPrivileges({.capabilities = {CAP_DAC_READ_SEARCH, CAP_CHOWN, CAP_FOWNER, CAP_FSETID, CAP_DAC_OVERRIDE}}));
       const FileAccess trees[] = {{writable_.get()}, {read_only_.get(), true}};
@@ -156,6 +162,55 @@ TEST_F(FallenGoferTest, WhatItHasNoCallForEndsIt) {
       {"io_uring", [&](const SelfFds&) { syscall(SYS_io_uring_setup, 1, nullptr); }},
   };
   for (const auto& c : cases) EXPECT_EQ(StatusOf(c.call), kKilled) << c.name;
+}
+
+// Should filter and Landlock have a hole: by a handle, which can be guessed, root opens any file of the file system
+// that a tree lies on.
+TEST_F(FallenGoferTest, InAUserNamespaceHandlesOpenNothing) {
+  struct {
+    file_handle header;
+    unsigned char bytes[MAX_HANDLE_SZ];
+  } handle = {};
+  handle.header.handle_bytes = MAX_HANDLE_SZ;
+  int mount_id;
+  if (name_to_handle_at(AT_FDCWD, (directory_ / "outside/secret").c_str(), &handle.header, &mount_id, 0) != 0) {
+    GTEST_SKIP() << "this file system has no handles";
+  }
+  auto opened = [&](Fd user_namespace) {
+    return WaitFor(Fork([&] {
+      OrExit(EnterUserNamespace(std::move(user_namespace)));
+      OrExit(DropPrivileges({.capabilities = {CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE}}));
+      Fd in_the_tree(OpenIn(writable_.get(), "d"));
+      _exit(Fd(open_by_handle_at(in_the_tree.get(), &handle.header, O_RDONLY)) ? 0 : errno);
+    }));
+  };
+  EXPECT_EQ(opened(Fd()), 0);
+  EXPECT_EQ(opened(*MakeUserNamespace(IdentityMap())), EPERM);
+}
+
+// Of a container with ids of its own: files of others are to it what they are to anybody.
+TEST_F(FallenGoferTest, InAUserNamespaceOnlyItsIdsFilesAreItsOwn) {
+  constexpr uint32_t kFirst = 100000;
+  const std::string theirs = directory_ / "writable/f", hosts = directory_ / "writable/hosts";
+  tests::WriteFile(hosts, "the host's", 0600);
+  ASSERT_EQ(chmod(theirs.c_str(), 0600), 0);
+  ASSERT_EQ(chown(theirs.c_str(), kFirst + 5, kFirst + 5), 0);
+  auto user_namespace = MakeUserNamespace({{{kFirst, kFirst, 10}}, {{kFirst, kFirst, 10}}});
+  ASSERT_TRUE(user_namespace.ok()) << user_namespace.status();
+  EXPECT_EQ(WaitFor(Fork([&] {
+              OrExit(EnterUserNamespace(*std::move(user_namespace)));
+              OrExit(DropPrivileges({.capabilities = {CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_CHOWN},
+                                     .file_uid = kFirst,
+                                     .file_gid = kFirst}));
+              const int tree = writable_.get();
+              INSIDE(OpenIn(tree, "f", O_RDWR) >= 0);
+              INSIDE(fchownat(tree, "f", kFirst + 1, kFirst + 1, 0) == 0);
+              INSIDE(OpenIn(tree, "hosts") < 0 && errno == EACCES);
+              INSIDE(fchownat(tree, "hosts", kFirst, kFirst, 0) < 0 && errno == EPERM);
+              INSIDE(fchownat(tree, "f", 0, 0, 0) < 0 && errno == EINVAL);
+              INSIDE(fchmodat(tree, "hosts", 0666, 0) < 0 && errno == EPERM);
+            })),
+            0);
 }
 
 }  // namespace

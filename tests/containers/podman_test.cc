@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "tests/containers/host.h"
 
@@ -57,6 +58,20 @@ class Podman : public Host {
 
   std::string driver_ = "vfs";
 };
+
+TEST_F(Podman, UserNamespaceWithAnIdMappedVolume) {
+  MakeDirectory(Path("volume"));
+  ASSERT_EQ(chmod(Path("").c_str(), 0711), 0);  // So that somebody else can reach the root.
+  Ran ran = RunImage({"--rm", "--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536", "--volume",
+                      Path("volume") + ":/volume" + (PlainRuntime() ? "" : ":idmap")},
+                     {"sh", "-c", "stat -c %u:%g /etc /volume; echo x > /volume/made && chown 5:6 /volume/made"});
+  EXPECT_TRUE(ran.ok()) << ran;
+  EXPECT_EQ(ran.out, "0:0\n0:0\n");
+  struct stat made;
+  ASSERT_EQ(stat(Path("volume/made").c_str(), &made), 0);
+  EXPECT_EQ(made.st_uid, 5u);
+  EXPECT_EQ(made.st_gid, 6u);
+}
 
 TEST_F(Podman, RunsWithAVolume) {
   MakeDirectory(Path("volume"));

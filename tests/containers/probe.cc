@@ -11,11 +11,14 @@
 //   probe lock FILE             locks FILE and keeps it so, or prints that it is taken
 //   probe eat MEGABYTES         uses that much memory
 //   probe attack PID            prints what of another process it can read, trace or take, one a line
+//   probe acl FILE [UID]        gives UID rights to FILE by an ACL; without UID prints who has them
 //   probe create FILE N         opens FILE, making it if need be, and removes it, N times; prints each open that failed
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +31,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -102,6 +106,32 @@ int Lock(const char* path) {
   return 1;
 }
 
+// As the kernel takes and gives ACLs: what they are for, rights, ids.
+int SetAcl(const char* path, uint32_t uid) {
+  struct {
+    posix_acl_xattr_header header;
+    posix_acl_xattr_entry entries[5];
+  } acl = {
+      {POSIX_ACL_XATTR_VERSION},
+      {{ACL_USER_OBJ, 6, ~0U}, {ACL_USER, 6, uid}, {ACL_GROUP_OBJ, 4, ~0U}, {ACL_MASK, 6, ~0U}, {ACL_OTHER, 4, ~0U}}};
+  if (setxattr(path, "system.posix_acl_access", &acl, sizeof acl, 0) == 0) return 0;
+  perror(path);
+  return 1;
+}
+
+int PrintAcl(const char* path) {
+  struct {
+    posix_acl_xattr_header header;
+    posix_acl_xattr_entry entries[16];
+  } acl;
+  ssize_t size = getxattr(path, "system.posix_acl_access", &acl, sizeof acl);
+  size_t count = size > 0 ? (size - sizeof acl.header) / sizeof acl.entries[0] : 0;
+  for (size_t i = 0; i < count; i++) {
+    if (acl.entries[i].e_tag == ACL_USER) printf("%u\n", acl.entries[i].e_id);
+  }
+  return count > 0 ? 0 : 1;
+}
+
 int Eat(size_t megabytes) {
   std::vector<char> memory(megabytes << 20, 'x');
   return memory[megabytes] == 'x' ? 0 : 1;
@@ -162,6 +192,8 @@ int main(int argc, char** argv) {
   }
   if (strcmp(what, "eat") == 0 && argc == 3) return Eat(strtoul(argv[2], nullptr, 10));
   if (strcmp(what, "attack") == 0 && argc == 3) return AttackProcess(atoi(argv[2]));
+  if (strcmp(what, "acl") == 0 && argc == 3) return PrintAcl(argv[2]);
+  if (strcmp(what, "acl") == 0 && argc == 4) return SetAcl(argv[2], strtoul(argv[3], nullptr, 10));
   if (strcmp(what, "connect") == 0 && argc == 3) return Connect(argv[2]);
   if (strcmp(what, "lock") == 0 && argc == 3) return Lock(argv[2]);
   if (argc != 4) return 2;
