@@ -4,12 +4,10 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <optional>
 
 #include "base/fd.h"
 #include "base/result.h"
 #include "lisafs/client.h"
-#include "plugin/directory_listing.h"
 #include "plugin/node.h"
 #include "plugin/slot_table.h"
 
@@ -20,11 +18,14 @@ namespace lisafs {
 struct Handle {
   Handle(Client& client, Pinned node, Fdid fd, Fd host, bool read_write = false)
       : client(client), pinned(std::move(node).Lasting()), fd(fd), read_write(read_write), host(std::move(host)) {}
-  // Of a directory that the server has not been asked to open.
+  // Of a directory that somebody may list, which the server has not been asked to open.
   Handle(Client& client, NodeRef directory)
-      : client(client), unopened(std::move(directory)), fd(kInvalidFdid), read_write(false) {}
+      : client(client), unopened(std::move(directory)), fd(kInvalidFdid), read_write(false) {
+    node->listing().Opened();
+  }
   ~Handle() {
     if (fd != kInvalidFdid) client.CloseLater(fd);
+    if (unopened) node->listing().Closed();
   }
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
@@ -35,13 +36,8 @@ struct Handle {
   const NodeRef unopened;
   const NodeRef& node = pinned ? pinned.ref() : unopened;
   const Fdid fd;
-  const bool read_write;                    // Opened for both, as a mapping for writing needs it.
-  Fd host;                                  // Does not change once the kernel knows of the handle.
-  std::optional<DirectoryListing> listing;  // Of a directory.
-
-  // Of a directory that the server has not been asked to open: what its entries are read from, once they are.
-  std::mutex opening;
-  std::shared_ptr<Handle> opened;  // Guarded by `opening`.
+  const bool read_write;  // Opened for both, as a mapping for writing needs it.
+  Fd host;                // Does not change once the kernel knows of the handle.
 };
 
 // The handles of one mount by the number that the kernel knows them by. For any thread.

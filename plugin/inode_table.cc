@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <memory>
 
 namespace lisafs {
 namespace {
@@ -21,6 +22,14 @@ Identity Identity::Of(const Statx& stat) {
           .type = static_cast<uint16_t>(stat.mode & S_IFMT),
           .birth_sec = born ? stat.btime.sec : 0,
           .birth_nsec = born ? stat.btime.nsec : 0};
+}
+
+DirectoryListing& Node::listing() {
+  DirectoryListing* listing = listing_.load(std::memory_order_acquire);
+  if (listing != nullptr) return *listing;
+  auto made = std::make_unique<DirectoryListing>();
+  if (!listing_.compare_exchange_strong(listing, made.get(), std::memory_order_acq_rel)) return *listing;
+  return *made.release();
 }
 
 size_t Identity::Hash::operator()(const Identity& identity) const {

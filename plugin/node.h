@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "lisafs/messages.h"
+#include "plugin/directory_listing.h"
 
 namespace lisafs {
 
@@ -40,6 +41,8 @@ struct Identity {
 class Node {
  public:
   Node(uint64_t id, const Statx& stat) : id_(id), identity_(Identity::Of(stat)) { Saw(stat); }
+  ~Node() { delete listing_.load(std::memory_order_relaxed); }
+  Node(const Node&) = delete;
 
   uint64_t id() const { return id_; }
   const Identity& identity() const { return identity_; }
@@ -55,6 +58,11 @@ class Node {
     return content_.load(std::memory_order_relaxed) == Content(size, mtime_sec, mtime_nsec);
   }
   bool is_directory() const { return S_ISDIR(identity_.type); }
+  // What is listed of the directory. / A request that may have changed names in it is through.
+  DirectoryListing& listing();
+  void NamesChanged() {
+    if (auto* listing = listing_.load(std::memory_order_acquire)) listing->Changed();
+  }
   // How long the directory may be taken to have no default access control list.
   std::chrono::nanoseconds no_default_acl_until() const {
     return no_default_acl_until_.load(std::memory_order_relaxed);
@@ -110,6 +118,7 @@ class Node {
   std::atomic<uint64_t> wrote_ = 0;
   std::atomic<uint64_t> content_;
   std::atomic<std::chrono::nanoseconds> no_default_acl_until_{};
+  std::atomic<DirectoryListing*> listing_ = nullptr;  // Made when it is first asked for.
   // NodeRefs, names that have this as parent, and one for all the kernel's lookups together. Falls to 0 only under the
   // table's lock.
   std::atomic<uint64_t> refs_ = 0;
@@ -122,6 +131,18 @@ class Node {
   bool wrong_position_ = false;  // fd_ is at a name that is gone while others live: to be given up when not in use.
   bool evictable_ = false;       // Which of the table's lists fd_place_ is in.
   std::list<Node*>::iterator fd_place_;
+};
+
+// Goes with a request that changes names in a directory, and tells the directory's listing when it is through, well or
+// not.
+class NamesChange {
+ public:
+  explicit NamesChange(Node& directory) : directory_(directory) {}
+  ~NamesChange() { directory_.NamesChanged(); }
+  NamesChange(const NamesChange&) = delete;
+
+ private:
+  Node& directory_;
 };
 
 // Keeps a node in existence.

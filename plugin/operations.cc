@@ -122,6 +122,7 @@ int Operations::Serve(std::span<const std::byte> request, Reply& reply) {
   const auto& entry = Dispatch::kTable[std::min<size_t>(header->opcode, Dispatch::kOpcodes - 1)];
   if (entry.serve == nullptr || (entry.needs != Mid::kMount && !client_.Supports(entry.needs))) return ENOSYS;
   if (entry.effect == Dispatch::kChanges && options_.read_only) return EROFS;
+  if (header->opcode == FUSE_OPENDIR && LetsKernelOpenDirectories()) return ENOSYS;
   // The host's descriptors would still serve, but a file system that is half gone is worse than one that is gone.
   if (entry.effect != Dispatch::kGivesBack && !client_.connected()) return EIO;
   Call call{*header, arguments};
@@ -160,6 +161,7 @@ Status Operations::Init(Call& call, const None&, Reply& reply) {
   if (call.arguments.size() < offsetof(fuse_init_in, flags2)) return Fail(EINVAL);
   LISAFS_ASSIGN_OR_RETURN(auto bytes, call.arguments.TakeBytes(std::min(call.arguments.size(), sizeof in)));
   memcpy(&in, bytes.data(), bytes.size());
+  may_open_directories_ = in.flags & FUSE_NO_OPENDIR_SUPPORT;
   const bool passthrough = options_.passthrough && client_.Supports(Mid::kOpenBacking);
   LISAFS_ASSIGN_OR_RETURN(fuse_init_out answer, Negotiate(in, passthrough ? StackDepth() : 0));
   reply.Append<fuse_init_out>() = answer;

@@ -15,6 +15,7 @@
 #include "plugin/handle.h"
 #include "plugin/inode_table.h"
 #include "plugin/io_modes.h"
+#include "plugin/open_directories.h"
 #include "plugin/request.h"
 #include "plugin/watches.h"
 
@@ -116,10 +117,15 @@ class Operations {
   Status ReadDir(Call& call, const fuse_read_in& in, Reply& reply);
   Status ReadDirPlus(Call& call, const fuse_read_in& in, Reply& reply);
   Status FSyncDir(Call& call, const fuse_fsync_in& in, Reply& reply);
-  Status List(const fuse_read_in& in, Reply& reply, const Pinned* with_attributes);
-  Result<std::shared_ptr<Handle>> OpenDirectory(const Pinned& node);
-  // The handle `fh` of a directory, with an open FD.
-  Result<std::shared_ptr<Handle>> OpenedDirectory(uint64_t fh);
+  Status List(const Call& call, const fuse_read_in& in, Reply& reply, const Pinned* with_attributes);
+  // Whether the kernel, when it opens a directory, is to be told that it need not ask.
+  bool LetsKernelOpenDirectories();
+  // An open FD of the directory.
+  Result<std::shared_ptr<Handle>> OpenDirectory(const NodeRef& directory);
+  // Looks at what is in the directory if somebody who reads its locked listing from `position` on needs that, and at
+  // attributes if `stat_size` is not 0. Gives the open FD that was used, if one was.
+  Result<std::shared_ptr<Handle>> PrepareListing(const NodeRef& directory, uint64_t position, uint32_t stat_size,
+                                                 DirectoryListing::Stats& stats);
 
   // operations_names.cc: names made, removed and changed
   Status MakeDir(Call& call, const fuse_mkdir_in& in, Reply& reply);
@@ -205,6 +211,9 @@ class Operations {
   InodeTable nodes_;
   HandleTable handles_;
   IoModes io_modes_;
+  OpenDirectories open_directories_;
+  std::atomic<bool> may_open_directories_ = false;  // The kernel, without asking.
+  std::atomic<bool> caches_listings_ = false;       // It does that from now on, and caches them all.
   Watches watches_;
   std::atomic<bool> generations_differ_ = false;  // Some node's is not 0.
 };

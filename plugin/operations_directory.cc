@@ -10,9 +10,6 @@
 namespace lisafs {
 namespace {
 
-// FUSE's positions: 1 behind ".", 2 behind "..", then one further for each entry of the listing.
-constexpr uint64_t kDots = 2;
-
 // Packs entries as the kernel wants them, up to its buffer's size.
 class DirentWriter {
  public:
@@ -46,93 +43,130 @@ class DirentWriter {
 
 }  // namespace
 
+// Where nobody else changes anything, what the kernel has cached of a directory is right until it changes something
+// itself, which it knows: it need not even tell of opening one. It asks for no more than what it has not cached.
+bool Operations::LetsKernelOpenDirectories() {
+  if (!exclusive() || !may_open_directories_.load(std::memory_order_relaxed)) return false;
+  caches_listings_.store(true, std::memory_order_relaxed);
+  return true;
+}
+
 Status Operations::OpenDir(Call& call, const fuse_open_in&, Reply& reply) {
-  auto& open = reply.Append<fuse_open_out>();
-  if (exclusive()) {
-    // It may have all that is going to be asked for.
-    LISAFS_ASSIGN_OR_RETURN(NodeRef node, nodes_.Find(call.header.nodeid));
-    AddHandle(std::make_shared<Handle>(client_, std::move(node)), true, open, reply);
-  } else {
-    LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(call.header.nodeid));
-    watches_.Watch(client_, node);
-    LISAFS_ASSIGN_OR_RETURN(auto handle, OpenDirectory(node));
-    AddHandle(std::move(handle), true, open, reply);
-  }
-  // A reader that the kernel has given the beginning of a listing from its cache goes on by position, in whatever
-  // listing is there when the directory has changed meanwhile; positions are places in one listing, so it would miss
-  // names. What is never changed can be cached.
-  if (exclusive() && options_.read_only) open.open_flags |= FOPEN_CACHE_DIR;
+  LISAFS_ASSIGN_OR_RETURN(NodeRef node, nodes_.Find(call.header.nodeid));
+  AddHandle(std::make_shared<Handle>(client_, std::move(node)), true, reply.Append<fuse_open_out>(), reply);
   return {};
 }
 
-Result<std::shared_ptr<Handle>> Operations::OpenDirectory(const Pinned& node) {
-  LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(node, O_RDONLY));
-  handle->listing.emplace(client_, handle->fd);
-  return handle;
+Result<std::shared_ptr<Handle>> Operations::OpenDirectory(const NodeRef& directory) {
+  LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(directory));
+  if (!exclusive()) watches_.Watch(client_, node);
+  return OpenNode(node, O_RDONLY);
 }
 
-Result<std::shared_ptr<Handle>> Operations::OpenedDirectory(uint64_t fh) {
-  LISAFS_ASSIGN_OR_RETURN(auto handle, handles_.Find(fh));
-  if (!handle->node->is_directory()) return Fail(ENOTDIR);
-  if (handle->listing) return handle;
-  std::lock_guard lock(handle->opening);
-  if (!handle->opened) {
-    LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(handle->node));
-    LISAFS_ASSIGN_OR_RETURN(handle->opened, OpenDirectory(node));
-  }
-  return handle->opened;
-}
-
-Status Operations::FSyncDir(Call&, const fuse_fsync_in& in, Reply&) {
-  LISAFS_ASSIGN_OR_RETURN(auto handle, OpenedDirectory(in.fh));
+Status Operations::FSyncDir(Call& call, const fuse_fsync_in&, Reply&) {
+  LISAFS_ASSIGN_OR_RETURN(NodeRef node, nodes_.Find(call.header.nodeid));
+  LISAFS_ASSIGN_OR_RETURN(auto handle, OpenDirectory(node));
   LISAFS_RETURN_IF_ERROR(client_.Call<Mid::kFSync>({FdArray(std::span(&handle->fd, 1))}));
   return {};
 }
 
-Status Operations::ReadDir(Call&, const fuse_read_in& in, Reply& reply) { return List(in, reply, nullptr); }
+Status Operations::ReadDir(Call& call, const fuse_read_in& in, Reply& reply) { return List(call, in, reply, nullptr); }
 
 Status Operations::ReadDirPlus(Call& call, const fuse_read_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(Pinned directory, nodes_.Pin(call.header.nodeid));
-  return List(in, reply, &directory);
+  return List(call, in, reply, &directory);
 }
 
-Status Operations::List(const fuse_read_in& in, Reply& reply, const Pinned* with_attributes) {
-  LISAFS_ASSIGN_OR_RETURN(auto handle, OpenedDirectory(in.fh));
-  if (in.offset == 0) handle->listing->Rewind();
+Result<std::shared_ptr<Handle>> Operations::PrepareListing(const NodeRef& directory, uint64_t position,
+                                                           uint32_t stat_size, DirectoryListing::Stats& stats) {
+  DirectoryListing& listing = directory->listing();
+  std::shared_ptr<Handle> opened;
+  const bool begins = position == 0;
+  const uint32_t policy = options_.policy->changes.load(std::memory_order_acquire);
+  // A revoked mount's server is to say so.
+  if ((begins ? !exclusive() || !listing.IsUnchanged(policy) : !listing.is_known()) ||
+      (options_.policy->Restrictions() & kRevoked)) {
+    LISAFS_ASSIGN_OR_RETURN(opened, OpenDirectory(directory));
+    LISAFS_RETURN_IF_ERROR(listing.Refresh(client_, opened->fd, policy, begins ? stat_size : 0, &stats));
+  }
+  if (begins && caches_listings_.load(std::memory_order_relaxed)) listing.Begun();
+  const auto from = DirectoryListing::Position::Of(position);
+  if (stat_size == 0 || !stats.empty() || listing.IsEnd(from)) return opened;
+  if (opened == nullptr) opened = open_directories_.Take(*directory);
+  if (opened == nullptr) {
+    LISAFS_ASSIGN_OR_RETURN(opened, OpenDirectory(directory));
+  }
+  LISAFS_ASSIGN_OR_RETURN(stats, listing.GetStats(client_, opened->fd, from, stat_size));
+  return opened;
+}
+
+Status Operations::List(const Call& call, const fuse_read_in& in, Reply& reply, const Pinned* with_attributes) {
+  LISAFS_ASSIGN_OR_RETURN(NodeRef node, nodes_.Find(call.header.nodeid));
+  if (!node->is_directory()) return Fail(ENOTDIR);
+  DirectoryListing& listing = node->listing();
+  auto lock = listing.Lock();
+
+  // An entry that fits into the kernel's answer is up to two bytes longer in the server's.
+  const bool lists_stats = with_attributes != nullptr && client_.Supports(Mid::kListStat);
+  const uint32_t stat_size = lists_stats ? std::min(in.size, kMaxTransfer) + 2 : 0;
+  DirectoryListing::Stats stats;
+  LISAFS_ASSIGN_OR_RETURN(auto opened, PrepareListing(node, in.offset, stat_size, stats));
+  auto from = DirectoryListing::Position::Of(in.offset);
+  if (in.offset == 0) from.generation = listing.generation();
+
   DirentWriter writer(reply, in.size);
   const size_t fixed = with_attributes != nullptr ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
-
-  uint64_t position = in.offset;
-  for (; position < kDots; ++position) {
-    const bool self = position == 0;
+  uint64_t end = in.offset;
+  for (; from.number < DirectoryListing::kFirstNumber; ++from.number) {
+    const bool self = from.number == 0;
     const std::string_view name = self ? "." : "..";
     if (!writer.Fits(fixed, name)) return {};
-    Identity directory = self ? handle->node->identity() : nodes_.ParentIdentity(*handle->node);
+    Identity directory = self ? node->identity() : nodes_.ParentIdentity(*node);
     // The kernel looks up neither: node 0.
     if (with_attributes != nullptr) writer.AddAttributes();
-    writer.Add(ShownIno(directory.ino, directory.dev_major, directory.dev_minor), position + 1, DT_DIR, name);
+    end = self ? DirectoryListing::Position{from.generation, 1}.value() : listing.Start(from.generation);
+    writer.Add(ShownIno(directory.ino, directory.dev_major, directory.dev_minor), end, DT_DIR, name);
   }
   Status listed;
-  auto take = [&](const DirectoryListing::Entry& entry) {
+  auto stat = stats.begin();
+  const bool all = listing.ForEach(from, [&](const DirectoryListing::Entry& entry) {
     if (!writer.Fits(fixed, entry.name)) return false;
     if (with_attributes != nullptr) {
-      Result<Statx> stat = entry.stat != nullptr ? *entry.stat : StatChild(*with_attributes, entry.name);
-      if (!stat && stat.error() == Errno(ECONNRESET)) {
-        listed = Fail(stat.error());
+      while (stat != stats.end() && stat->first < entry.number) ++stat;
+      // The server has more of them, and is asked for that when the kernel wants what follows.
+      if (!stats.empty() && stat == stats.end()) return false;
+      Result<Statx> found = Fail(ENOENT);
+      if (stats.empty()) {
+        found = StatChild(*with_attributes, entry.name);
+      } else if (stat->first == entry.number) {
+        found = stat->second;
+      }
+      if (!found && found.error() == Errno(ECONNRESET)) {
+        listed = Fail(found.error());
         return false;
       }
       // One that has gone since is listed all the same, as node 0: readdir(2) would.
       fuse_entry_out& attributes = writer.AddAttributes();
-      if (stat) AddEntry(*with_attributes, entry.name, Inode{.stat = *stat}, attributes, reply);
+      if (found) AddEntry(*with_attributes, entry.name, Inode{.stat = *found}, attributes, reply);
     }
-    writer.Add(ShownIno(entry.ino, entry.dev_major, entry.dev_minor), ++position, entry.type, entry.name);
+    end = entry.next;
+    writer.Add(ShownIno(entry.ino, entry.dev_major, entry.dev_minor), end, entry.type, entry.name);
     return true;
-  };
-  // An entry that fits into the kernel's answer is up to two bytes longer in the server's.
-  const uint32_t size = std::min(in.size, kMaxTransfer) + 2;
-  LISAFS_RETURN_IF_ERROR(with_attributes != nullptr ? handle->listing->ForEachWithStat(position - kDots, size, take)
-                                                    : handle->listing->ForEach(position - kDots, take));
-  return listed;
+  });
+  LISAFS_RETURN_IF_ERROR(listed);
+  if (!all) {
+    if (lists_stats && opened != nullptr) open_directories_.PutBack(std::move(opened));
+    return {};
+  }
+  if (!caches_listings_.load(std::memory_order_relaxed)) return {};
+  if (reply.payload_size() != 0) {
+    listing.Given(DirectoryListing::Position::Of(end));
+  } else {
+    listing.Ended(from);
+    // The kernel takes what it has cached to be the whole listing from now on.
+    if (!exclusive()) reply.outdated_listing = node->id();
+  }
+  return {};
 }
 
 }  // namespace lisafs

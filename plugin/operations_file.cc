@@ -40,6 +40,7 @@ Status Operations::Create(Call& call, const fuse_create_in& in, Reply& reply) {
 
 Result<bool> Operations::TryCreate(const Pinned& directory, std::string_view name, const fuse_in_header& header,
                                    const fuse_create_in& in, Reply& reply) {
+  NamesChange change(directory.node());
   auto& entry = reply.Append<fuse_entry_out>();
   auto& open = reply.Append<fuse_open_out>();
 

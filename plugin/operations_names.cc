@@ -11,6 +11,7 @@ namespace lisafs {
 Status Operations::MakeDir(Call& call, const fuse_mkdir_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(std::string_view name, call.arguments.TakeName());
   LISAFS_ASSIGN_OR_RETURN(Pinned directory, nodes_.Pin(call.header.nodeid));
+  NamesChange change(directory.node());
   LISAFS_ASSIGN_OR_RETURN(
       InodeResp made,
       client_.Call<Mid::kMkdirAt>(
@@ -22,6 +23,7 @@ Status Operations::MakeDir(Call& call, const fuse_mkdir_in& in, Reply& reply) {
 Status Operations::MakeNode(Call& call, const fuse_mknod_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(std::string_view name, call.arguments.TakeName());
   LISAFS_ASSIGN_OR_RETURN(Pinned directory, nodes_.Pin(call.header.nodeid));
+  NamesChange change(directory.node());
   MknodAtReq request{.common = Creation(directory, call.header, Masked(directory, in.mode, in.umask)), .name = name};
   Result<InodeResp> made = Fail(EPERM);                          // No devices.
   if (S_ISREG(in.mode) || (S_ISCHR(in.mode) && in.rdev == 0)) {  // The latter is an overlay's whiteout.
@@ -38,6 +40,7 @@ Status Operations::Symlink(Call& call, const None&, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(std::string_view name, call.arguments.TakeName());
   LISAFS_ASSIGN_OR_RETURN(std::string_view target, call.arguments.TakeString());
   LISAFS_ASSIGN_OR_RETURN(Pinned directory, nodes_.Pin(call.header.nodeid));
+  NamesChange change(directory.node());
   CreateCommon owner = Creation(directory, call.header, S_IFLNK);
   LISAFS_ASSIGN_OR_RETURN(
       InodeResp made,
@@ -51,6 +54,7 @@ Status Operations::Link(Call& call, const fuse_link_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(std::string_view name, call.arguments.TakeName());
   LISAFS_ASSIGN_OR_RETURN(Pinned target, nodes_.Pin(in.oldnodeid));
   LISAFS_ASSIGN_OR_RETURN(Pinned directory, nodes_.Pin(call.header.nodeid));
+  NamesChange change(directory.node());
   LISAFS_ASSIGN_OR_RETURN(
       InodeResp made, client_.Call<Mid::kLinkAt>({.dir_fd = directory.fd(), .target_fd = target.fd(), .name = name}));
   AddEntry(directory, name, made.child, reply.Append<fuse_entry_out>(), reply);
@@ -70,6 +74,7 @@ Status Operations::Rename2(Call& call, const fuse_rename2_in& in, Reply&) {
 Status Operations::Remove(Call& call, uint32_t flags) {
   LISAFS_ASSIGN_OR_RETURN(std::string_view name, call.arguments.TakeName());
   LISAFS_ASSIGN_OR_RETURN(Pinned directory, nodes_.Pin(call.header.nodeid));
+  NamesChange change(directory.node());
   Pinned doomed = PinDoomed(directory, name);
   LISAFS_RETURN_IF_ERROR(client_.Call<Mid::kUnlinkAt>({.dir_fd = directory.fd(), .flags = flags, .name = name}));
   nodes_.Unlinked(directory.node(), name);
@@ -82,6 +87,7 @@ Status Operations::RenameChild(Call& call, uint64_t new_directory, uint32_t flag
   LISAFS_ASSIGN_OR_RETURN(std::string_view new_name, call.arguments.TakeName());
   LISAFS_ASSIGN_OR_RETURN(Pinned from, nodes_.Pin(call.header.nodeid));
   LISAFS_ASSIGN_OR_RETURN(Pinned to, nodes_.Pin(new_directory));
+  NamesChange change_from(from.node()), change_to(to.node());
   Pinned doomed;
   if (flags == 0) doomed = PinDoomed(to, new_name);
 

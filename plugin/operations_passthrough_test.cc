@@ -16,11 +16,6 @@ class PassthroughTest : public OperationsTest {
     client.Add("b", S_IFREG | 0644);
     passthrough = true;
   }
-  // The kernel begins.
-  fuse_init_out Init(uint64_t flags = kFusePassthrough) {
-    fuse_init_in in = {.major = 7, .minor = 45, .flags = FUSE_INIT_EXT, .flags2 = static_cast<uint32_t>(flags >> 32)};
-    return Ask(FUSE_INIT, 0, in).As<fuse_init_out>();
-  }
   fuse_open_out OpenFile(uint64_t node, uint32_t flags) {
     Answer answer = Ask(FUSE_OPEN, node, fuse_open_in{flags, 0});
     EXPECT_EQ(answer.error, 0);
@@ -41,7 +36,7 @@ class PassthroughTest : public OperationsTest {
 };
 
 TEST_F(PassthroughTest, OneBackingFileWhileAnyIsOpen) {
-  EXPECT_TRUE(TakesPassthrough(Init()));
+  EXPECT_TRUE(TakesPassthrough(Init(kFusePassthrough)));
   uint64_t a = LookUp(kRoot, "a");
   auto first = OpenFile(a, O_RDONLY);
   const uint32_t id = BackingOf(first);
@@ -61,7 +56,7 @@ TEST_F(PassthroughTest, OneBackingFileWhileAnyIsOpen) {
 }
 
 TEST_F(PassthroughTest, FilesThatAreMadeToo) {
-  Init();
+  Init(kFusePassthrough);
   fuse_create_in in = {.flags = O_RDWR, .mode = S_IFREG | 0644};
   Answer answer = Ask(FUSE_CREATE, kRoot, in, "new");
   ASSERT_EQ(answer.error, 0);
@@ -71,7 +66,7 @@ TEST_F(PassthroughTest, FilesThatAreMadeToo) {
 }
 
 TEST_F(PassthroughTest, AttributesAreNotKeptWhileAFileMayBeMappedForWriting) {
-  Init();
+  Init(kFusePassthrough);
   uint64_t a = LookUp(kRoot, "a");
   auto lifetime = [&] { return Ask(FUSE_GETATTR, a, fuse_getattr_in{}).As<fuse_attr_out>().attr_valid; };
   OpenFile(a, O_RDONLY);
@@ -92,18 +87,18 @@ TEST_F(PassthroughTest, OnlyWhereTheKernelCan) {
 
 TEST_F(PassthroughTest, OnlyWhereItIsGranted) {
   passthrough = false;
-  EXPECT_FALSE(TakesPassthrough(Init()));
+  EXPECT_FALSE(TakesPassthrough(Init(kFusePassthrough)));
   EXPECT_EQ(BackingOf(OpenFile(LookUp(kRoot, "a"), O_RDWR)), 0u);
   EXPECT_EQ(client.calls[Mid::kOpenBacking], 0);
 }
 
 TEST_F(PassthroughTest, OnlyWhereTheServerKnowsIt) {
   client.unsupported.insert(Mid::kOpenBacking);
-  EXPECT_FALSE(TakesPassthrough(Init()));
+  EXPECT_FALSE(TakesPassthrough(Init(kFusePassthrough)));
 }
 
 TEST_F(PassthroughTest, AFileThatIsOpenOtherwiseStaysSo) {
-  Init();
+  Init(kFusePassthrough);
   uint64_t a = LookUp(kRoot, "a");
   client.fail_with[Mid::kOpenBacking] = EMFILE;
   auto first = OpenFile(a, O_RDWR);
@@ -117,7 +112,7 @@ TEST_F(PassthroughTest, AFileThatIsOpenOtherwiseStaysSo) {
 }
 
 TEST_F(PassthroughTest, AnOpenThatTheKernelDidNotTakeIsForgotten) {
-  Init();
+  Init(kFusePassthrough);
   uint64_t a = LookUp(kRoot, "a");
   OpenFile(a, O_RDWR);
   TakeBack();
@@ -127,7 +122,7 @@ TEST_F(PassthroughTest, AnOpenThatTheKernelDidNotTakeIsForgotten) {
 }
 
 TEST_F(PassthroughTest, DoesNotAskAgainWhenTheBrokerIsGone) {
-  Init();
+  Init(kFusePassthrough);
   client.fail_with[Mid::kOpenBacking] = ENOTCONN;
   EXPECT_EQ(BackingOf(OpenFile(LookUp(kRoot, "a"), O_RDWR)), 0u);
   client.fail_with.clear();
@@ -136,7 +131,7 @@ TEST_F(PassthroughTest, DoesNotAskAgainWhenTheBrokerIsGone) {
 }
 
 TEST_F(PassthroughTest, DoesNotAskAgainForAFileSystemThatIsStackedTooDeep) {
-  Init();
+  Init(kFusePassthrough);
   client.Get("b")->stat.dev_minor += 1;
   client.fail_with[Mid::kOpenBacking] = ELOOP;
   uint64_t a = LookUp(kRoot, "a");
@@ -148,14 +143,14 @@ TEST_F(PassthroughTest, DoesNotAskAgainForAFileSystemThatIsStackedTooDeep) {
 }
 
 TEST_F(PassthroughTest, SetIdFilesAreServed) {
-  Init();
+  Init(kFusePassthrough);
   client.Get("a")->stat.mode = S_IFREG | 04755;
   EXPECT_EQ(BackingOf(OpenFile(LookUp(kRoot, "a"), O_RDWR)), 0u);
   EXPECT_EQ(client.calls[Mid::kOpenBacking], 0);
 }
 
 TEST_F(PassthroughTest, WhatTheKernelHasCachedIsDroppedAfterwards) {
-  Init();
+  Init(kFusePassthrough);
   uint64_t a = LookUp(kRoot, "a");
   client.Get("a")->stat.mode = S_IFREG | 04755;
   LookUp(kRoot, "a");

@@ -49,10 +49,7 @@ class OperationsTest : public testing::Test {
     header.gid = 2000;
     std::string request(reinterpret_cast<const char*>(&header), sizeof header);
     request += arguments;
-    if (!operations_)
-      operations_.emplace(client,
-                          MountOptions{.read_only = read_only, .exclusive = exclusive, .passthrough = passthrough});
-    int error = operations_->Serve(std::as_bytes(std::span(request)), reply);
+    int error = operations().Serve(std::as_bytes(std::span(request)), reply);
     auto payload = reply.payload();
     return {error, error != 0 ? "" : std::string(reinterpret_cast<const char*>(payload.data()), payload.size()),
             reply.expected()};
@@ -69,12 +66,27 @@ class OperationsTest : public testing::Test {
     EXPECT_EQ(answer.error, 0);
     return answer.As<fuse_open_out>().fh;
   }
+  // The kernel begins, and offers `flags` of FUSE_INIT's.
+  fuse_init_out Init(uint64_t flags) {
+    fuse_init_in in = {.major = 7, .minor = 45, .flags = static_cast<uint32_t>(flags | FUSE_INIT_EXT)};
+    in.flags2 = static_cast<uint32_t>(flags >> 32);
+    return Ask(FUSE_INIT, 0, in).As<fuse_init_out>();
+  }
   void TakeBack() { operations_->TakeBack(reply); }
+  Operations& operations() {
+    if (!operations_) {
+      operations_.emplace(
+          client,
+          MountOptions{.read_only = read_only, .exclusive = exclusive, .passthrough = passthrough, .policy = &policy});
+    }
+    return *operations_;
+  }
 
   FakeClient client;
   bool read_only = false;
   bool exclusive = false;
   bool passthrough = false;
+  LivePolicy policy;
   std::vector<std::byte> buffer = std::vector<std::byte>(kMaxTransfer + 4096);
   Reply reply{buffer};
 

@@ -76,6 +76,7 @@ class Reply {
     looked_up.clear();
     opened = 0;
     changed = 0;
+    outdated_listing = 0;
   }
 
   // Room that follows what is there.
@@ -113,6 +114,8 @@ class Reply {
 
   // A node whose attributes the kernel must not go on believing; 0 for none.
   uint64_t changed = 0;
+  // A directory whose listing the kernel has cached and must not use; 0 for none.
+  uint64_t outdated_listing = 0;
 
  private:
   std::span<std::byte> buffer_;

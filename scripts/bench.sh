@@ -4,12 +4,14 @@
 # usage: bench.sh rpc [channel|socket|one-cpu] [--json]
 #        bench.sh gofer [--json]
 #        bench.sh fuse [--json]
+#        bench.sh listing [--json]
 #        bench.sh fs [operations|fio|trees] [--json] [--quick] [--rounds N] [--systems NAME,...] [--plot FILE.svg] [--directory DIR]
 #   rpc      one null request and its answer between two processes: over shared memory (channel), with both processes on one CPU
 #            (one-cpu), and over a socket
 #   gofer    file operations of gVisor's own client, one at a time, on lisafs-gofer and on gVisor's gofer;
 #            "null" is a server that answers at once without any work, the bound of what a gofer can reach with this client
 #   fuse     single operations on a mount of lisafs, with FUSE as ever and over io_uring, by one process and by several
+#   listing  directories of several sizes, on a mount of lisafs that nobody else changes and by themselves, in turns
 #   fs       containers' files through lisafs and its peers: operations on single files, fio, and work on whole trees;
 #            "fs --help" says what its options do
 #   --json   one JSON object on stdout and nothing else, instead of a table
@@ -65,11 +67,11 @@ case $name in
     build_cc benchmarks null-gofer
     build_go ./gofer bench-gofer
     ;;
-  fuse)
-    [[ $EUID == 0 ]] || die "fuse: must run as root, since it mounts"
+  fuse | listing)
+    [[ $EUID == 0 ]] || die "$name: must run as root, since it mounts"
     TMPDIR=/dev/shm prepare # It has a /tmp of its own.
     mkdir "$programs/gofer" "$programs/plugin"
-    build_cc benchmarks fuse
+    build_cc benchmarks "$name"
     build_cc gofer lisafs-gofer
     build_cc plugin lisafs-plugin
     mv "$programs/lisafs-gofer" "$programs/gofer"

@@ -1,0 +1,229 @@
+// Listing directories while they change: what stays is listed exactly once, and what was made or removed before
+// somebody began is there or not.
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <fstream>
+#include <map>
+#include <mutex>
+#include <random>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/fd.h"
+#include "tests/filesystem/mounted_directory.h"
+
+namespace lisafs::tests {
+namespace {
+
+using std::chrono::steady_clock;
+
+// Names that come and go belong to one thread each: it knows which of them are there.
+class Changing {
+ public:
+  Changing(std::string directory, int staying, std::chrono::seconds duration)
+      : directory_(std::move(directory)), staying_(staying), end_(steady_clock::now() + duration) {}
+
+  static std::string Staying(int i) { return "stays-" + std::to_string(i); }
+
+  // Makes, removes, renames and replaces names, and lists all after each few.
+  void ChangeAndList(int thread, int changes) {
+    std::mt19937 random(static_cast<unsigned>(thread));
+    const std::string prefix = "of-" + std::to_string(thread) + "-";
+    std::set<std::string> mine;
+    while (GoesOn()) {
+      for (int i = 0; i < changes; ++i) {
+        const std::string name = prefix + std::to_string(random() % 40), other = prefix + std::to_string(random() % 40);
+        const bool is_there = mine.contains(name);
+        if (is_there && random() % 3 == 0) {
+          Expect(rename(Path(name).c_str(), Path(other).c_str()) == 0, "rename " + name);
+          mine.erase(name);
+          mine.insert(other);
+        } else if (is_there) {
+          Expect(unlink(Path(name).c_str()) == 0, "unlink " + name);
+          mine.erase(name);
+        } else {
+          Expect(mknod(Path(name).c_str(), S_IFREG | 0600, 0) == 0, "mknod " + name);
+          mine.insert(name);
+        }
+      }
+      List(random, [&](const std::map<std::string, int>& seen) {
+        for (const std::string& name : mine) Expect(seen.contains(name), name + " is missing");
+        for (auto& [name, times] : seen) {
+          if (name.starts_with(prefix)) Expect(mine.contains(name), name + " was removed");
+        }
+      });
+    }
+  }
+  void JustList(int thread) {
+    std::mt19937 random(static_cast<unsigned>(thread));
+    while (GoesOn()) List(random, [](const auto&) {});
+  }
+  // Stops before the end, or looks at attributes.
+  void ListInPart(int thread) {
+    std::mt19937 random(static_cast<unsigned>(thread));
+    std::vector<char> buffer(64 << 10);
+    while (GoesOn()) {
+      Fd list(open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      for (unsigned parts = random() % 4; parts > 0; --parts) {
+        if (getdents64(list.get(), buffer.data(), 512 << random() % 7) <= 0) break;
+        struct stat stat;
+        Expect(lstat(Path(Staying(static_cast<int>(random() % static_cast<unsigned>(staying_)))).c_str(), &stat) == 0,
+               "stat");
+      }
+      usleep(random() % 2000);
+    }
+  }
+
+  int lists() const { return lists_; }
+  const std::set<std::string>& wrong() const { return wrong_; }
+
+ private:
+  bool GoesOn() const { return steady_clock::now() < end_; }
+  std::string Path(const std::string& name) const { return directory_ + "/" + name; }
+  void Expect(bool is_so, const std::string& what) {
+    if (is_so) return;
+    std::lock_guard lock(mutex_);
+    wrong_.insert(what + (errno != 0 ? std::string(": ") + strerror(errno) : ""));
+  }
+  // All at once, or in small pieces, in between from a position that was remembered.
+  template <typename F>
+  void List(std::mt19937& random, F&& check) {
+    errno = 0;
+    std::vector<char> buffer(size_t{1} << (9 + random() % 8));
+    Fd list(open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    Expect(static_cast<bool>(list), "open");
+    for (unsigned times = 1 + random() % 2; times > 0; --times) {
+      std::map<std::string, int> seen;
+      while (true) {
+        ssize_t n = getdents64(list.get(), buffer.data(), buffer.size());
+        Expect(n >= 0, "getdents");
+        if (n <= 0) break;
+        off_t next = 0;
+        for (ssize_t at = 0; at < n;) {
+          const auto& entry = *reinterpret_cast<const dirent64*>(buffer.data() + at);
+          ++seen[entry.d_name];
+          at += entry.d_reclen;
+          next = entry.d_off;
+          // What was given behind it is given again.
+          if (at < n && random() % 500 == 0) break;
+        }
+        Expect(lseek(list.get(), next, SEEK_SET) == next, "seek");
+      }
+      int staying = 0;
+      for (auto& [name, times] : seen) {
+        staying += name.starts_with("stays-");
+        if (name.starts_with("stays-")) Expect(times == 1, name + " is there " + std::to_string(times) + " times");
+      }
+      Expect(staying == staying_, std::to_string(staying_ - staying) + " names that stay are missing");
+      check(seen);
+      ++lists_;
+      Expect(lseek(list.get(), 0, SEEK_SET) == 0, "rewind");
+    }
+  }
+
+  const std::string directory_;
+  const int staying_;
+  const steady_clock::time_point end_;
+  std::atomic<int> lists_ = 0;
+  std::mutex mutex_;
+  std::set<std::string> wrong_;
+};
+
+struct Shape {
+  const char* name;
+  bool exclusive;
+  int staying;
+  int changers, readers, partial;
+  int changes;  // Between two listings of who changes.
+};
+std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << shape.name; }
+
+class ListingTest : public testing::TestWithParam<Shape> {};
+INSTANTIATE_TEST_SUITE_P(Shapes, ListingTest,
+                         testing::Values(Shape{"Few", true, 20, 3, 3, 1, 1}, Shape{"Some", true, 1000, 3, 2, 1, 5},
+                                         Shape{"Many", true, 100'000, 1, 2, 0, 200},
+                                         Shape{"FewShared", false, 20, 3, 3, 1, 1},
+                                         Shape{"ManyShared", false, 100'000, 1, 2, 0, 200}),
+                         [](const auto& info) { return info.param.name; });
+
+TEST_P(ListingTest, IsExactWhileTheDirectoryChanges) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  const Shape& shape = GetParam();
+  MountedDirectory files({.exclusive = shape.exclusive, .watch = !shape.exclusive});
+  ASSERT_TRUE(files.ok());
+  MakeDirectory(files.OnHost("d"));
+  for (int i = 0; i < shape.staying; ++i) {
+    ASSERT_EQ(mknod(files.OnHost("d/" + Changing::Staying(i)).c_str(), S_IFREG | 0600, 0), 0);
+  }
+  const char* given = getenv("LISAFS_TEST_LONG");
+  Changing changing(files / "d", shape.staying, std::chrono::seconds(given != nullptr ? 300 : 10));
+  std::vector<std::thread> threads;
+  for (int i = 0; i < shape.changers; ++i) {
+    threads.emplace_back(
+        [&, thread = static_cast<int>(threads.size())] { changing.ChangeAndList(thread, shape.changes); });
+  }
+  for (int i = 0; i < shape.readers; ++i) {
+    threads.emplace_back([&, thread = static_cast<int>(threads.size())] { changing.JustList(thread); });
+  }
+  for (int i = 0; i < shape.partial; ++i) {
+    threads.emplace_back([&, thread = static_cast<int>(threads.size())] { changing.ListInPart(thread); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_GT(changing.lists(), shape.staying < 10'000 ? 100 : 3);
+  RecordProperty("lists", changing.lists());
+  std::string wrong;
+  for (const std::string& what : changing.wrong()) wrong += what + "\n";
+  EXPECT_EQ(wrong, "");
+}
+
+// What is cached of a directory that was not listed to the end is of use again once it changes.
+TEST(ListingCacheTest, RecoversFromWhoStopsBeforeTheEnd) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  MountedDirectory files({.exclusive = true});
+  ASSERT_TRUE(files.ok());
+  if (files.io_uring()) GTEST_SKIP() << "requests cannot be counted";
+  MakeDirectory(files.OnHost("d"));
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_EQ(mknod(files.OnHost("d/" + std::to_string(i)).c_str(), S_IFREG | 0600, 0), 0);
+  }
+  auto list_some = [&] {
+    DIR* list = opendir((files / "d").c_str());
+    ASSERT_NE(readdir(list), nullptr);
+    closedir(list);
+  };
+  // How often the plugin reads to be given a request, or anything else.
+  auto reads = [&] {
+    std::ifstream io("/proc/" + std::to_string(files.plugin_pid()) + "/io");
+    uint64_t value = 0;
+    for (std::string key; io >> key >> value && key != "syscr:";) {
+    }
+    return value;
+  };
+  auto is_cached = [&] {
+    for (int i = 0; i < 3; ++i) EXPECT_GE(ListDirectory(files / "d").size(), 100u);
+    const uint64_t before = reads();
+    EXPECT_GE(ListDirectory(files / "d").size(), 100u);
+    return reads() == before;
+  };
+  list_some();
+  EXPECT_TRUE(is_cached());
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(mknod((files / "d/more-").append(std::to_string(i)).c_str(), S_IFREG | 0600, 0), 0);
+    list_some();
+    ASSERT_EQ(mknod((files / "d/again-").append(std::to_string(i)).c_str(), S_IFREG | 0600, 0), 0);
+    EXPECT_TRUE(is_cached());
+  }
+}
+
+}  // namespace
+}  // namespace lisafs::tests
