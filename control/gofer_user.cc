@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "base/status.h"
@@ -44,6 +45,8 @@ absl::StatusOr<GoferUser> ChooseGoferUser(const control::v1::CreateSandboxReques
   if (!gid.ok()) return gid.status();
 
   GoferUser user{.file_uid = *uid, .file_gid = *gid};
+  auto writable = [](const control::v1::MountSpec& mount) { return !mount.read_only(); };
+  if (!has_own && std::any_of(request.mounts().begin(), request.mounts().end(), writable)) return user;
   auto made = MakeUserNamespace(own);
   if (made.ok()) {
     user.user_namespace = *std::move(made);

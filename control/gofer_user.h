@@ -15,14 +15,16 @@ absl::Status ValidateIdMap(const control::v1::IdMap& map);
 
 // Where a gofer has its capabilities, and as whom it makes files before it gives them their owner.
 struct GoferUser {
-  // Invalid: the host does not let it have a namespace of its own, and it stays in lisafsd's.
+  // Invalid: it stays in lisafsd's.
   Fd user_namespace;
   uid_t file_uid = 0;
   gid_t file_gid = 0;
 };
 
-// Of a container with a user namespace the gofer's has the same ids of the host, each as itself; of others, all ids.
-// Files are made as the container's root, if all of the mounts' id maps have that.
+// Of a container with a user namespace the gofer's has the same ids of the host, each as itself. Of others it has all
+// ids if nothing is writable; if something is, there is none: the kernel leaves set-id bits to nobody who writes
+// without CAP_FSETID in the initial namespace, and the container's root has that. Files are made as the container's
+// root, if all of the mounts' id maps have that.
 //
 // INVALID_ARGUMENT: the id maps have no id in common.
 absl::StatusOr<GoferUser> ChooseGoferUser(const control::v1::CreateSandboxRequest& request);

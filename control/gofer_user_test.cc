@@ -35,12 +35,17 @@ class GoferUserTest : public testing::Test {
   CreateSandboxRequest request_;
 };
 
-TEST_F(GoferUserTest, ByDefaultHasAllIds) {
+TEST_F(GoferUserTest, OfAnyIdsOnlyIfNothingIsWritable) {
+  request_.add_mounts()->set_read_only(true);
   auto user = ChooseGoferUser(request_);
   ASSERT_TRUE(user.ok()) << user.status();
   EXPECT_EQ(user->file_uid, 0u);
   EXPECT_EQ(user->file_gid, 0u);
   EXPECT_EQ(MapOf(*user), IdentityMap());
+  request_.add_mounts();
+  user = ChooseGoferUser(request_);
+  ASSERT_TRUE(user.ok()) << user.status();
+  EXPECT_FALSE(user->user_namespace.valid());
 }
 
 TEST_F(GoferUserTest, HasTheContainersIds) {

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <sstream>
 #include <string>
 
 #include "base/fd.h"
@@ -261,26 +263,37 @@ TEST_F(IdMaps, OfANamespaceThatIsThere) {
 
 TEST_F(IdMaps, GofersHaveRightsOverTheContainersIdsAlone) {
   if (PlainRuntime()) GTEST_SKIP() << "without LISAFS";
-  Bundle mapped = MappedBundle("mapped"), plain = BusyboxBundle("plain");
-  for (Bundle* bundle : {&mapped, &plain}) {
+  Bundle mapped = MappedBundle("mapped"), read_only = BusyboxBundle("read-only"), plain = BusyboxBundle("plain");
+  read_only.config()["root"]["readonly"] = true;
+  for (Bundle* bundle : {&mapped, &read_only, &plain}) {
     WriteFile(bundle->rootfs() + "/secret", "the host's", 0600);
     ASSERT_EQ(chown((bundle->rootfs() + "/secret").c_str(), 7, 7), 0);
     bundle->SetScript("sleep 1000");
   }
-  Container with(*this, mapped, Id("with")), without(*this, plain, Id("without"));
+  Container with(*this, mapped, Id("with")), reads(*this, read_only, Id("reads")), writes(*this, plain, Id("writes"));
+  auto gofer = [&](const Container& container, const std::string& file) {
+    return "/proc/" + std::to_string(Sandbox(container.id()).value("goferPid", 0)) + "/" + file;
+  };
   auto ids = [&](const Container& container, const char* file) {
-    const int gofer = Sandbox(container.id()).value("goferPid", 0);
-    std::istringstream text(ReadFile("/proc/" + std::to_string(gofer) + "/" + file).value_or(""));
+    std::istringstream text(ReadFile(gofer(container, file)).value_or(""));
     std::string words, word;
     while (text >> word) words += word + " ";
     return words;
   };
   for (const char* file : {"uid_map", "gid_map"}) {
     EXPECT_EQ(ids(with, file), "100000 100000 65536 ");
-    EXPECT_EQ(ids(without, file), "0 0 4294967295 ");
+    EXPECT_EQ(ids(reads, file), "0 0 4294967295 ");
   }
+  auto own_namespace = [&](const Container& container) {
+    return std::filesystem::read_symlink(gofer(container, "ns/user")) !=
+           std::filesystem::read_symlink("/proc/self/ns/user");
+  };
+  EXPECT_TRUE(own_namespace(with));
+  EXPECT_TRUE(own_namespace(reads));
+  EXPECT_FALSE(own_namespace(writes));
   EXPECT_THAT(with.Exec("cat /secret").err, HasSubstr("Permission denied"));
-  EXPECT_EQ(without.Exec("cat /secret").out, "the host's");
+  EXPECT_EQ(reads.Exec("cat /secret").out, "the host's");
+  EXPECT_EQ(writes.Exec("cat /secret").out, "the host's");
 
   // Of mounts that come later, too.
   const std::string data = Data("data", kFirst, 7);
