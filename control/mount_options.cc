@@ -118,6 +118,12 @@ absl::Status ParseWord(std::string_view word, MountPolicy& policy, std::vector<s
     fields.push_back(known.field);
     return absl::OkStatus();
   }
+  if (key == "cache") {
+    if (value != "exclusive" && value != "shared") return Wrong(word, "neither exclusive nor shared");
+    policy.set_cache(value == "exclusive" ? MountSpec::CACHE_EXCLUSIVE : MountSpec::CACHE_SHARED);
+    fields.emplace_back("cache");
+    return absl::OkStatus();
+  }
   if (key != "ops" && key != "bytes") return Wrong(word, "not a key that is known");
   if (!SetRate(key, value, *policy.mutable_limits())) return Wrong(word, kBadRate);
   if (key == "ops") {

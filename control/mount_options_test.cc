@@ -11,25 +11,27 @@ using testing::HasSubstr;
 
 TEST(ParsePolicy, NamesWhatIsSet) {
   control::v1::UpdateMountRequest update;
-  absl::Status parsed =
-      ParsePolicy({"read-only=on", "descriptors=off", "revoked=off", "bytes=10M/1M", "ops=off"}, update);
+  absl::Status parsed = ParsePolicy(
+      {"read-only=on", "descriptors=off", "revoked=off", "bytes=10M/1M", "ops=off", "cache=shared"}, update);
   ASSERT_TRUE(parsed.ok()) << parsed;
   EXPECT_TRUE(update.policy().read_only());
   EXPECT_TRUE(update.policy().withhold_descriptors());
   EXPECT_FALSE(update.policy().revoked());
+  EXPECT_EQ(update.policy().cache(), control::v1::MountSpec::CACHE_SHARED);
   EXPECT_EQ(update.policy().limits().bytes_per_second(), uint64_t{10} << 20);
   EXPECT_EQ(update.policy().limits().bytes_burst(), uint64_t{1} << 20);
   EXPECT_THAT(update.update_mask().paths(),
               ElementsAre("read_only", "withhold_descriptors", "revoked", "limits.bytes_per_second",
-                          "limits.bytes_burst", "limits.operations_per_second", "limits.operations_burst"));
+                          "limits.bytes_burst", "limits.operations_per_second", "limits.operations_burst", "cache"));
 }
 
 TEST(ParsePolicy, RefusesByWord) {
   const std::pair<std::vector<std::string>, std::string> cases[] = {
-      {{"read-only"}, "read-only: not KEY=VALUE"}, {{"read-only=yes"}, "read-only=yes: neither on nor off"},
-      {{"colour=red"}, "colour=red: not a key"},   {{"ops=0"}, "ops=0: neither RATE"},
-      {{"ops=5/x"}, "ops=5/x: neither RATE"},      {{"bytes=9999999G"}, "bytes=9999999G: neither RATE"},
-      {{"bytes=-1"}, "bytes=-1: neither RATE"},    {{"ops=1", "ops=2"}, "ops=2: given twice"},
+      {{"read-only"}, "read-only: not KEY=VALUE"},     {{"read-only=yes"}, "read-only=yes: neither on nor off"},
+      {{"colour=red"}, "colour=red: not a key"},       {{"ops=0"}, "ops=0: neither RATE"},
+      {{"ops=5/x"}, "ops=5/x: neither RATE"},          {{"bytes=9999999G"}, "bytes=9999999G: neither RATE"},
+      {{"bytes=-1"}, "bytes=-1: neither RATE"},        {{"ops=1", "ops=2"}, "ops=2: given twice"},
+      {{"cache=off"}, "cache=off: neither exclusive"},
   };
   for (const auto& [words, message] : cases) {
     control::v1::UpdateMountRequest update;

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -41,12 +42,24 @@ uint32_t Restrictions(const MountPolicy& policy) {
   const bool limited = limits.operations_per_second() != 0 || limits.bytes_per_second() != 0;
   return (policy.read_only() ? kForbidChanges : 0) | (policy.revoked() ? kRevoked : 0) |
          (policy.withhold_descriptors() ? kWithholdDescriptors : 0) |
-         (policy.withhold_passthrough() ? kWithholdPassthrough : 0) | (limited ? kLimited : 0);
+         (policy.withhold_passthrough() ? kWithholdPassthrough : 0) | (limited ? kLimited : 0) |
+         (policy.cache() == MountSpec::CACHE_SHARED ? kShared : 0);
 }
 
 void Publish(LiveRate& rate, uint64_t per_second, uint64_t burst) {
   rate.burst.store(burst != 0 ? burst : per_second, std::memory_order_relaxed);
   rate.per_second.store(per_second, std::memory_order_relaxed);
+}
+
+// Leaves none unspecified.
+absl::Status SettleCache(const MountSpec& spec, MountPolicy& policy) {
+  if (!MountSpec::Cache_IsValid(policy.cache())) return absl::InvalidArgumentError("cache: not a value that is known");
+  if (policy.cache() == MountSpec::CACHE_UNSPECIFIED) {
+    policy.set_cache(spec.cache());
+  } else if (spec.cache() == MountSpec::CACHE_UNSPECIFIED) {
+    return absl::FailedPreconditionError("the mount's client does its own caching");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckGranted(const MountSpec& spec, const MountPolicy& policy) {
@@ -72,7 +85,13 @@ MountPolicy InitialPolicy(const MountSpec& spec) {
   policy.set_withhold_descriptors(spec.withhold_descriptors());
   policy.set_withhold_passthrough(spec.withhold_passthrough());
   if (spec.has_limits()) *policy.mutable_limits() = spec.limits();
+  policy.set_cache(spec.cache());
   return policy;
+}
+
+bool HearsChanges(const control::v1::CreateSandboxRequest& request) {
+  return std::any_of(request.mounts().begin(), request.mounts().end(),
+                     [](const MountSpec& spec) { return spec.cache() == MountSpec::CACHE_SHARED; });
 }
 
 absl::StatusOr<MountPolicy> UpdatedPolicy(const Mount& mount, const control::v1::UpdateMountRequest& update) {
@@ -94,6 +113,7 @@ absl::StatusOr<MountPolicy> UpdatedPolicy(const Mount& mount, const control::v1:
     FieldMaskUtil::MergeMessageTo(update.policy(), update.update_mask(), take_over, &policy);
   }
   LISAFS_RETURN_IF_NOT_OK(Annotate("limits", ValidateLimits(policy.limits())));
+  LISAFS_RETURN_IF_NOT_OK(SettleCache(mount.spec(), policy));
   LISAFS_RETURN_IF_NOT_OK(CheckGranted(mount.spec(), policy));
   return policy;
 }

@@ -18,6 +18,10 @@ absl::Status ValidateLimits(const control::v1::MountLimits& limits);
 // What a new mount allows.
 control::v1::MountPolicy InitialPolicy(const control::v1::MountSpec& spec);
 
+// Whether the gofer of these mounts is to tell what others change, of any of them: if one is shared from the start,
+// since the kernel has only so many who can be told.
+bool HearsChanges(const control::v1::CreateSandboxRequest& request);
+
 // What it allows after the update. The errors are UpdateMount's.
 absl::StatusOr<control::v1::MountPolicy> UpdatedPolicy(const control::v1::Mount& mount,
                                                        const control::v1::UpdateMountRequest& update);

@@ -13,6 +13,7 @@ namespace {
 
 using absl::StatusCode;
 using control::v1::Mount;
+using control::v1::MountSpec;
 using control::v1::UpdateMountRequest;
 using testing::HasSubstr;
 
@@ -52,6 +53,38 @@ TEST(MountPolicy, AnUpdateTakesOverWhatItsMaskNames) {
   EXPECT_FALSE(policy->read_only());
 }
 
+TEST(MountPolicy, CachingChangesAndUnspecifiedIsWhatItWasMadeWith) {
+  Mount mount = Made([](auto& spec) { spec.set_cache(MountSpec::CACHE_EXCLUSIVE); });
+  EXPECT_EQ(mount.policy().cache(), MountSpec::CACHE_EXCLUSIVE);
+  UpdateMountRequest update;
+  update.mutable_policy()->set_cache(MountSpec::CACHE_SHARED);
+  update.mutable_update_mask()->add_paths("cache");
+  auto policy = UpdatedPolicy(mount, update);
+  ASSERT_TRUE(policy.ok()) << policy.status();
+  EXPECT_EQ(policy->cache(), MountSpec::CACHE_SHARED);
+
+  *mount.mutable_policy() = *policy;
+  for (bool masked : {true, false}) {
+    update.Clear();
+    if (masked) update.mutable_update_mask()->add_paths("cache");
+    policy = UpdatedPolicy(mount, update);
+    ASSERT_TRUE(policy.ok()) << policy.status();
+    EXPECT_EQ(policy->cache(), MountSpec::CACHE_EXCLUSIVE);
+  }
+  update.mutable_update_mask()->add_paths("revoked");
+  policy = UpdatedPolicy(mount, update);
+  ASSERT_TRUE(policy.ok()) << policy.status();
+  EXPECT_EQ(policy->cache(), MountSpec::CACHE_SHARED) << "it is not named";
+}
+
+TEST(MountPolicy, OneSharedMountMakesAllHear) {
+  control::v1::CreateSandboxRequest request;
+  request.add_mounts()->set_cache(MountSpec::CACHE_EXCLUSIVE);
+  EXPECT_FALSE(HearsChanges(request));
+  request.add_mounts()->set_cache(MountSpec::CACHE_SHARED);
+  EXPECT_TRUE(HearsChanges(request));
+}
+
 TEST(MountPolicy, WhatCannotBeHasItsError) {
   struct Bad {
     StatusCode code;
@@ -69,6 +102,10 @@ TEST(MountPolicy, WhatCannotBeHasItsError) {
        [](auto& u) { u.mutable_policy()->mutable_limits()->set_operations_burst(10); }},
       {StatusCode::kInvalidArgument, "operations: more than", any,
        [](auto& u) { u.mutable_policy()->mutable_limits()->set_operations_per_second(uint64_t{1} << 41); }},
+      {StatusCode::kInvalidArgument, "cache: not a value", any,
+       [](auto& u) { u.mutable_policy()->set_cache(static_cast<MountSpec::Cache>(9)); }},
+      {StatusCode::kFailedPrecondition, "does its own caching", any,
+       [](auto& u) { u.mutable_policy()->set_cache(MountSpec::CACHE_SHARED); }},
       {StatusCode::kFailedPrecondition, "made read-only", [](auto& s) { s.set_read_only(true); }, any},
       {StatusCode::kFailedPrecondition, "descriptors withheld", [](auto& s) { s.set_withhold_descriptors(true); }, any},
       {StatusCode::kFailedPrecondition, "without passthrough", [](auto& s) { s.set_withhold_passthrough(true); }, any},
@@ -102,6 +139,13 @@ TEST(MountPolicy, IsPublishedInOnePage) {
   EXPECT_EQ(live.bytes.burst, uint64_t{1} << 20) << "what comes in a second";
   EXPECT_EQ(live.operations.per_second, 0u);
   EXPECT_EQ((*page)->mounts[0].Restrictions(), 0u);
+  EXPECT_EQ((*page)->mounts[0].changes, 0u);
+  EXPECT_EQ(live.changes, 1u);
+  control::v1::MountPolicy shared;
+  shared.set_cache(MountSpec::CACHE_SHARED);
+  ASSERT_TRUE(PublishPolicy(file, 1, shared).ok());
+  EXPECT_EQ(live.Restrictions(), kShared);
+  EXPECT_EQ(live.changes, 2u);
   ASSERT_TRUE(PublishPolicy(file, 1, {}).ok());
   EXPECT_EQ(live.Restrictions(), 0u);
 }

@@ -143,9 +143,9 @@ absl::StatusOr<std::vector<Parts>> MakeParts(const CreateSandboxRequest& request
 }
 
 // As lisafs-gofer's command line has them.
-std::string GoferOptions(const MountSpec& spec, bool passthrough) {
+std::string GoferOptions(const MountSpec& spec, bool passthrough, bool watch) {
   return absl::StrCat(spec.read_only() ? ":ro" : "", spec.withhold_descriptors() ? ":nodonate" : "",
-                      passthrough ? ":passthrough" : "", spec.cache() == MountSpec::CACHE_SHARED ? ":watch" : "",
+                      passthrough ? ":passthrough" : "", watch ? ":watch" : "",
                       spec.open_host_sockets() ? ":uds-open" : "", spec.create_host_sockets() ? ":uds-create" : "",
                       spec.open_host_fifos() ? ":fifo" : "", spec.donate_mount_point() ? ":mountpoint" : "");
 }
@@ -159,12 +159,13 @@ struct GoferParts {
 Command GoferCommand(const std::string& path, const CreateSandboxRequest& request, std::vector<Parts>& all,
                      GoferParts parts) {
   Command command(path);
+  const bool watch = HearsChanges(request);
   for (size_t i = 0; i < all.size(); ++i) {
     int connection = command.Give(std::move(all[i].gofer_connection));
     int tree = command.Give(std::move(all[i].tree.fd));
     const MountSpec& spec = request.mounts(static_cast<int>(i));
     command.Add("--mount");
-    command.Add(absl::StrCat(connection, ":", tree, GoferOptions(spec, PassesThrough(request, spec))));
+    command.Add(absl::StrCat(connection, ":", tree, GoferOptions(spec, PassesThrough(request, spec), watch)));
   }
   if (parts.user.user_namespace) {
     command.Add("--user-namespace");
@@ -199,8 +200,8 @@ Command PluginCommand(const SandboxPrograms& programs, const CreateSandboxReques
     command.Add("--mount");
     // A single file is not worth a thread for each CPU.
     const bool io_uring = programs.fuse_io_uring && S_ISDIR(all[i].tree.type);
-    command.Add(absl::StrCat(fuse, ":", connection, spec.read_only() ? ":ro" : "",
-                             spec.cache() == MountSpec::CACHE_EXCLUSIVE ? ":exclusive" : "",
+    // Exclusive, unless the policy's page says that it is not at the moment.
+    command.Add(absl::StrCat(fuse, ":", connection, spec.read_only() ? ":ro" : "", ":exclusive",
                              PassesThrough(request, spec) ? ":passthrough" : "", io_uring ? ":uring" : ""));
   }
   command.Add("--policy");

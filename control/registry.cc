@@ -237,6 +237,7 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Make(const CreateSand
     control::v1::Mount& mount = *entry->sandbox.add_mounts();
     *mount.mutable_spec() = spec;
     *mount.mutable_policy() = InitialPolicy(spec);
+    mount.set_hears_changes(HearsChanges(request));
     const int index = entry->sandbox.mounts_size() - 1;
     if (!request.has_client()) mount.set_file_system(prepared->file_systems()[index]);
   }

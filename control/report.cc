@@ -37,8 +37,8 @@ std::string Options(const control::v1::Mount& mount) {
   if (spec.nodev()) options += ",nodev";
   if (spec.noexec()) options += ",noexec";
   if (spec.recursive()) options += ",rec";
-  if (spec.cache() == MountSpec::CACHE_EXCLUSIVE) options += ",exclusive";
-  if (spec.cache() == MountSpec::CACHE_SHARED) options += ",shared";
+  if (policy.cache() == MountSpec::CACHE_EXCLUSIVE) options += ",exclusive";
+  if (policy.cache() == MountSpec::CACHE_SHARED) options += ",shared";
   if (spec.withhold_descriptors() || policy.withhold_descriptors()) options += ",withhold";
   if (spec.donate_mount_point()) options += ",directfs";
   if (spec.withhold_passthrough() || policy.withhold_passthrough()) options += ",nopassthrough";

@@ -43,8 +43,8 @@ TEST(Report, Mounts) {
     entry->mutable_mount()->set_control_fds(1200);
   }
   response.mutable_entries(1)->mutable_mount()->mutable_spec()->set_read_only(true);
-  response.mutable_entries(0)->mutable_mount()->mutable_spec()->set_cache(control::v1::MountSpec::CACHE_EXCLUSIVE);
-  response.mutable_entries(1)->mutable_mount()->mutable_spec()->set_cache(control::v1::MountSpec::CACHE_SHARED);
+  response.mutable_entries(0)->mutable_mount()->mutable_policy()->set_cache(control::v1::MountSpec::CACHE_EXCLUSIVE);
+  response.mutable_entries(1)->mutable_mount()->mutable_policy()->set_cache(control::v1::MountSpec::CACHE_SHARED);
   response.mutable_entries(1)->mutable_mount()->mutable_spec()->set_nosuid(true);
   response.mutable_entries(1)->mutable_mount()->mutable_spec()->set_open_host_sockets(true);
   response.mutable_entries(1)->mutable_mount()->mutable_spec()->set_open_host_fifos(true);

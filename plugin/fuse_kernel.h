@@ -13,9 +13,6 @@
 namespace lisafs {
 
 // FUSE 7.39, Linux 6.6: statx(2) with what GETATTR cannot say.
-// FUSE 7.44, Linux 6.16: no name that was looked up so far is believed any longer.
-inline constexpr int32_t kFuseNotifyIncEpoch = 8;
-
 inline constexpr uint32_t kFuseStatx = 52;
 struct FuseStatxIn {
   uint32_t getattr_flags;

@@ -8,8 +8,10 @@
 
 namespace lisafs {
 
-HostChanges::HostChanges(Fd socket, InodeTable& nodes, Watches& watches, FuseTransport& kernel)
-    : socket_(std::move(socket)), nodes_(nodes), watches_(watches), caches_(kernel), thread_([this] { Run(); }) {}
+HostChanges::HostChanges(Fd socket, InodeTable& nodes, AbsentNames& absent, Watches& watches, FuseTransport& kernel)
+    : socket_(std::move(socket)), nodes_(nodes), absent_(absent), watches_(watches), caches_(kernel), thread_([this] {
+        Run();
+      }) {}
 
 HostChanges::~HostChanges() {
   shutdown(socket_.get(), SHUT_RDWR);
@@ -73,7 +75,7 @@ void HostChanges::ForgetFile(const Node& node, uint16_t what) {
 
 void HostChanges::ForgetEverything(bool unwatched) {
   if (unwatched) watches_.Lose();
-  caches_.ForgetAllNames(nodes_);
+  caches_.ForgetAllNames(nodes_, absent_);
   nodes_.ForEachNode([&](const Node& node) {
     if (node.WroteLately()) {
       caches_.ForgetAttributes(node.id());

@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "lisafs/host_changes.h"
+#include "plugin/absent_names.h"
 #include "plugin/inode_table.h"
 #include "plugin/kernel_caches.h"
 #include "plugin/watches.h"
@@ -18,7 +19,7 @@ namespace lisafs {
 class HostChanges {
  public:
   // `socket` is what Watches::Subscribe gave. The others must outlive this.
-  HostChanges(Fd socket, InodeTable& nodes, Watches& watches, FuseTransport& kernel);
+  HostChanges(Fd socket, InodeTable& nodes, AbsentNames& absent, Watches& watches, FuseTransport& kernel);
   // Ends the thread.
   ~HostChanges();
   HostChanges(const HostChanges&) = delete;
@@ -36,6 +37,7 @@ class HostChanges {
 
   const Fd socket_;
   InodeTable& nodes_;
+  AbsentNames& absent_;
   Watches& watches_;
   KernelCaches caches_;
   std::thread thread_;

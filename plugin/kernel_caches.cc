@@ -41,14 +41,9 @@ void KernelCaches::ForgetName(uint64_t directory, std::string_view name) {
   (void)kernel_.Send(std::as_bytes(std::span(&message, 1)).first(message.header.len));
 }
 
-bool KernelCaches::ForgetAllNames() {
-  fuse_out_header message = {.len = sizeof message, .error = kFuseNotifyIncEpoch, .unique = 0};
-  return kernel_.Send(std::as_bytes(std::span(&message, 1))).has_value();
-}
-
-void KernelCaches::ForgetAllNames(InodeTable& nodes) {
-  if (ForgetAllNames()) return;
+void KernelCaches::ForgetAllNames(InodeTable& nodes, AbsentNames& absent) {
   nodes.ForEachName([&](uint64_t directory, std::string_view name) { ForgetName(directory, name); });
+  for (const auto& [directory, name] : absent.All()) ForgetName(directory, name);
 }
 
 }  // namespace lisafs

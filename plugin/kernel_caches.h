@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "plugin/absent_names.h"
 #include "plugin/fuse_device.h"
 #include "plugin/inode_table.h"
 
@@ -23,10 +24,9 @@ class KernelCaches {
   void ForgetContent(uint64_t nodeid);
   // What the name leads to: it is looked up again when somebody uses it. Waits.
   void ForgetName(uint64_t directory, std::string_view name);
-  // What all names lead to. False if the kernel cannot: before Linux 6.16.
-  bool ForgetAllNames();
-  // The same of those that `nodes` knows where it cannot. Waits.
-  void ForgetAllNames(InodeTable& nodes);
+  // What all names lead to that `nodes` or `absent` knows. One by one: the kernel can be told at once, from Linux 6.16
+  // on (FUSE_NOTIFY_INC_EPOCH), but then unmounts what the container has mounted within. Waits.
+  void ForgetAllNames(InodeTable& nodes, AbsentNames& absent);
 
  private:
   void ForgetInode(uint64_t nodeid, int64_t offset);

@@ -63,7 +63,7 @@ void Mount::Serve() {
 void Mount::FollowPolicy() {
   // Before the first look at what holds.
   if (&policy_ != &kNoRestrictions) {
-    follower_.emplace(policy_, operations_.nodes(), *kernel_, [this] { FollowHost(); });
+    follower_.emplace(policy_, operations_.nodes(), operations_.absent(), *kernel_, [this] { FollowHost(); });
   }
   FollowHost();
   if (!follower_) return;
@@ -79,17 +79,12 @@ void Mount::FollowHost() {
   auto socket = operations_.Subscribe();
   if (!socket) return;
   try {
-    host_changes_.emplace(std::move(*socket), operations_.nodes(), operations_.watches(), *kernel_);
+    host_changes_.emplace(std::move(*socket), operations_.nodes(), operations_.absent(), operations_.watches(),
+                          *kernel_);
   } catch (const std::system_error&) {
     // The container's limit of processes is reached.
     operations_.watches().End();
   }
-}
-
-// The follower may have been through before the kernel got it. Only what does not wait, on a thread that serves.
-void Mount::Distrust(const Reply& reply) {
-  for (uint64_t node : reply.looked_up) caches_.ForgetAttributes(node);
-  if (!(policy_.Restrictions() & kRevoked)) (void)caches_.ForgetAllNames();
 }
 
 fuse_in_header Mount::Request::Header() const {
@@ -167,7 +162,8 @@ void Mount::Serve(std::span<const std::byte> request, Reply& reply, FuseReplies&
   const bool with_rings = header.opcode == FUSE_INIT && error == 0 && StartRings(request, reply);
   Status sent = kernel.Send(reply.Finish(header.unique, error));
   if (with_rings) rings_begin_.set_value(sent.has_value());
-  if (policy_.changes.load(std::memory_order_relaxed) != policy) Distrust(reply);
+  // The follower may have been through before the kernel had this answer.
+  if (policy_.changes.load(std::memory_order_relaxed) != policy && follower_) follower_->Repeat();
   if (sent) return;
   operations_.TakeBack(reply);
   // ENOENT: nobody waits for it any more. Otherwise the kernel did not like the answer and somebody does.

@@ -54,8 +54,6 @@ class Mount {
   // What others change on the host is followed from now on, if the server tells it.
   void FollowHost();
   void FollowPolicy();
-  // The answer was begun before what the mount allows changed, and the kernel has it now.
-  void Distrust(const Reply& reply);
 
   void Work();
   // Puts the next request to serve in `request`. False when no more will come.

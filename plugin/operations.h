@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "lisafs/client.h"
 #include "lisafs/live_policy.h"
+#include "plugin/absent_names.h"
 #include "plugin/fuse_kernel.h"
 #include "plugin/handle.h"
 #include "plugin/inode_table.h"
@@ -64,6 +65,7 @@ class Operations {
   // Whether nobody else changes the files at the moment.
   bool exclusive() const { return options_.exclusive && !(options_.policy->Restrictions() & kShared); }
   InodeTable& nodes() { return nodes_; }
+  AbsentNames& absent() { return absent_; }
   Watches& watches() { return watches_; }
 
   // The kernel did not take the reply: undoes what it would have come to hold.
@@ -177,6 +179,7 @@ class Operations {
   uint32_t StackDepth();
   // How long the kernel may believe what a name leads to, or that it leads to nothing; and a node's attributes.
   Lifetime EntryLifetime(const Node& directory) const;
+  Lifetime AbsenceLifetime(const Node& directory, std::string_view name);
   Lifetime AttributeLifetime(uint64_t nodeid);
   // `out` is an answer, or a part of one, with attributes.
   template <typename Out>
@@ -209,6 +212,7 @@ class Operations {
   const MountOptions options_;
   const Identity root_;
   InodeTable nodes_;
+  AbsentNames absent_;
   HandleTable handles_;
   IoModes io_modes_;
   OpenDirectories open_directories_;

@@ -36,7 +36,7 @@ Status Operations::Lookup(Call& call, const None&, Reply& reply) {
   auto& entry = reply.Append<fuse_entry_out>();
   if (!stat && stat.error() == Errno(ENOENT)) {
     // Node 0: remember that there is nothing.
-    SetEntryLifetime(entry, EntryLifetime(directory.node()));
+    SetEntryLifetime(entry, AbsenceLifetime(directory.node(), name));
   } else if (!stat) {
     return Fail(stat.error());
   } else {
@@ -229,6 +229,7 @@ Status Operations::DropSetId(const Pinned& node, Reply& reply) {
 
 void Operations::AddEntry(const Pinned& directory, std::string_view name, const Inode& child, fuse_entry_out& entry,
                           Reply& reply) {
+  absent_.Remove(directory.node().id(), name);
   FillEntry(nodes_.Intern(directory.node(), name, child.stat, child.control_fd), child.stat, entry, reply);
   SetEntryLifetime(entry, EntryLifetime(directory.node()));
 }
@@ -246,6 +247,11 @@ void Operations::FillEntry(uint64_t nodeid, const Statx& stat, fuse_entry_out& e
 Lifetime Operations::EntryLifetime(const Node& directory) const {
   if (exclusive()) return kEndlessLifetime;
   return watches_.Watched(directory) ? kWatchedLifetime : kShortLifetime;
+}
+
+Lifetime Operations::AbsenceLifetime(const Node& directory, std::string_view name) {
+  if (!exclusive() && !watches_.Watched(directory)) return kShortLifetime;
+  return absent_.Add(directory.id(), name) ? EntryLifetime(directory) : kShortLifetime;
 }
 
 // Mappings that are written past the kernel's notice change size and times at any moment.

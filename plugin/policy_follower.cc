@@ -1,15 +1,16 @@
 #include "plugin/policy_follower.h"
 
-#include <unistd.h>
+#include <sched.h>
 
 #include <utility>
 
 namespace lisafs {
 
-PolicyFollower::PolicyFollower(const LivePolicy& policy, InodeTable& nodes, FuseTransport& kernel,
+PolicyFollower::PolicyFollower(const LivePolicy& policy, InodeTable& nodes, AbsentNames& absent, FuseTransport& kernel,
                                std::function<void()> others_change)
     : policy_(policy),
       nodes_(nodes),
+      absent_(absent),
       caches_(kernel),
       others_change_(std::move(others_change)),
       seen_(policy.changes.load(std::memory_order_acquire)),
@@ -18,27 +19,41 @@ PolicyFollower::PolicyFollower(const LivePolicy& policy, InodeTable& nodes, Fuse
 PolicyFollower::~PolicyFollower() {
   if (!thread_.joinable()) return;
   ending_ = true;
-  // It may be about to sleep, where no call wakes it yet.
-  for (WakeOnPolicyChange(policy_); !ended_; WakeOnPolicyChange(policy_)) usleep(1000);
+  WakeUp();
   thread_.join();
 }
 
 void PolicyFollower::Start() {
-  thread_ = std::thread([this] {
-    Run();
-    ended_ = true;
-  });
+  thread_ = std::thread([this] { Run(); });
+}
+
+void PolicyFollower::Repeat() {
+  repeat_ = true;
+  WakeUp();
+}
+
+// It may be about to sleep, where no call wakes it yet.
+void PolicyFollower::WakeUp() {
+  for (; asleep_ && (repeat_ || ending_); sched_yield()) WakeOnPolicyChange(policy_);
+}
+
+void PolicyFollower::Sleep() {
+  asleep_ = true;
+  if (!repeat_ && !ending_) AwaitPolicyChange(policy_, seen_);
+  asleep_ = false;
 }
 
 void PolicyFollower::Run() {
   while (!ending_) {
     const uint32_t changes = policy_.changes.load(std::memory_order_acquire);
-    if (changes == seen_) {
-      AwaitPolicyChange(policy_, seen_);
+    const bool repeat = repeat_.exchange(false);
+    if (changes == seen_ && !repeat) {
+      Sleep();
       continue;
     }
-    // What held between several is not known.
-    const bool all_may_have_changed = changes - std::exchange(seen_, changes) > 1;
+    // What held between several changes is not known.
+    const bool all_may_have_changed = repeat || changes - seen_ > 1;
+    seen_ = changes;
     const uint32_t now = policy_.Restrictions();
     const uint32_t changed = now ^ std::exchange(restrictions_, now);
     Apply(all_may_have_changed ? UINT32_MAX : changed, now);
@@ -48,7 +63,7 @@ void PolicyFollower::Run() {
 void PolicyFollower::Apply(uint32_t changed, uint32_t now) {
   if (changed & kShared) names_owed_ = true;
   if (changed & now & kShared) others_change_();
-  if (!(now & kRevoked) && std::exchange(names_owed_, false)) caches_.ForgetAllNames(nodes_);
+  if (!(now & kRevoked) && std::exchange(names_owed_, false)) caches_.ForgetAllNames(nodes_, absent_);
   if (changed & now & kRevoked) {
     // These wait for nothing, and already keep who asks for pages from getting them.
     nodes_.ForEachNode([&](const Node& node) { caches_.ForgetAttributes(node.id()); });

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "lisafs/live_policy.h"
+#include "plugin/absent_names.h"
 #include "plugin/inode_table.h"
 #include "plugin/kernel_caches.h"
 
@@ -22,7 +23,7 @@ class PolicyFollower {
  public:
   // The policy is followed from this moment on. `others_change` is called, on the thread, when others begin to change
   // the files, before anything is dropped. All must outlive this.
-  PolicyFollower(const LivePolicy& policy, InodeTable& nodes, FuseTransport& kernel,
+  PolicyFollower(const LivePolicy& policy, InodeTable& nodes, AbsentNames& absent, FuseTransport& kernel,
                  std::function<void()> others_change);
   // Ends the thread.
   ~PolicyFollower();
@@ -32,19 +33,26 @@ class PolicyFollower {
   // Once. Throws std::system_error if there is no thread to be had.
   void Start();
 
+  // Something was answered that had been begun before a change: what was to be dropped for it is dropped again.
+  void Repeat();
+
  private:
   void Run();
+  void Sleep();
+  void WakeUp();
   void Apply(uint32_t changed, uint32_t now);
 
   const LivePolicy& policy_;
   InodeTable& nodes_;
+  AbsentNames& absent_;
   KernelCaches caches_;
   const std::function<void()> others_change_;
   uint32_t seen_;          // Changes, and
   uint32_t restrictions_;  // what held after them.
   bool names_owed_ = false;
+  std::atomic<bool> repeat_ = false;
   std::atomic<bool> ending_ = false;
-  std::atomic<bool> ended_ = false;
+  std::atomic<bool> asleep_ = false;  // Or about to be: then it has still to look at the two above.
   std::thread thread_;
 };
 

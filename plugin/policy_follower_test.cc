@@ -34,7 +34,7 @@ class PolicyFollowerTest : public testing::Test {
     client_.Add("d", S_IFDIR | 0755);
     auto root = nodes_.Find(1);
     file_ = std::to_string(nodes_.Intern(**root, "d", client_.Add("d/f", S_IFREG | 0644)->stat));
-    follower_.emplace((*mapped)->mounts[1], nodes_, kernel_, [this] { ++others_change_; });
+    follower_.emplace((*mapped)->mounts[1], nodes_, absent_, kernel_, [this] { ++others_change_; });
     follower_->Start();
   }
   void TearDown() override {
@@ -53,6 +53,7 @@ class PolicyFollowerTest : public testing::Test {
 
   FakeClient client_;
   InodeTable nodes_{client_};
+  AbsentNames absent_;
   RecordingKernel kernel_;
   LivePolicy* policy_ = nullptr;
   std::string file_;
@@ -71,19 +72,47 @@ TEST_F(PolicyFollowerTest, ARevokedMountsFilesAreForgottenAndNotItsNames) {
 }
 
 TEST_F(PolicyFollowerTest, AllIsForgottenWhenOthersBeginOrCeaseToChangeIt) {
+  EXPECT_TRUE(absent_.Add(1, "none"));
+  EXPECT_TRUE(absent_.Add(1, "made"));
+  absent_.Remove(1, "made");
+  auto all = UnorderedElementsAre("name d in 1", "name none in 1", "content 1", "content " + file_);
   Publish(kShared);
-  EXPECT_THAT(Told(3), UnorderedElementsAre("names", "content 1", "content " + file_));
+  EXPECT_THAT(Told(4), all);
   EXPECT_EQ(others_change_, 1);
   Publish(0);
-  EXPECT_THAT(Told(3), UnorderedElementsAre("names", "content 1", "content " + file_));
+  EXPECT_THAT(Told(4), all);
   EXPECT_EQ(others_change_, 1);
 }
 
 TEST_F(PolicyFollowerTest, NamesWaitUntilTheMountIsThereAgain) {
   Publish(kRevoked | kShared);
-  EXPECT_THAT(Told(4), testing::Not(testing::Contains("names")));
+  EXPECT_THAT(Told(4), testing::Not(testing::Contains("name d in 1")));
   Publish(kShared);
-  EXPECT_THAT(Told(1), ElementsAre("names"));
+  EXPECT_THAT(Told(1), ElementsAre("name d in 1"));
+}
+
+TEST_F(PolicyFollowerTest, WhatWasAnsweredLateIsDroppedAgain) {
+  Publish(kShared);
+  Told(3);
+  for (int i = 0; i < 300; ++i) {
+    if (i % 5 == 0) usleep(static_cast<useconds_t>(i));
+    follower_->Repeat();
+    EXPECT_THAT(Told(3), UnorderedElementsAre("name d in 1", "content 1", "content " + file_));
+  }
+  Publish(kRevoked);
+  Told(4);
+  follower_->Repeat();
+  EXPECT_THAT(Told(4), UnorderedElementsAre("attributes 1", "attributes " + file_, "content 1", "content " + file_));
+}
+
+TEST(AbsentNames, AreBounded) {
+  AbsentNames absent;
+  for (size_t i = 0; i < AbsentNames::kMost; ++i) ASSERT_TRUE(absent.Add(1, std::to_string(i)));
+  EXPECT_FALSE(absent.Add(1, "more"));
+  EXPECT_TRUE(absent.Add(1, "7"));
+  absent.Remove(1, "7");
+  EXPECT_TRUE(absent.Add(2, "more"));
+  EXPECT_EQ(absent.All().size(), AbsentNames::kMost);
 }
 
 TEST_F(PolicyFollowerTest, NothingIsDroppedForWhatTheServerSeesTo) {
@@ -95,7 +124,7 @@ TEST_F(PolicyFollowerTest, NothingIsDroppedForWhatTheServerSeesTo) {
 // Many times, since it may be anywhere between a look at the page and its sleep.
 TEST_F(PolicyFollowerTest, EndsAtAnyMoment) {
   for (int i = 0; i < 300; ++i) {
-    follower_.emplace(*policy_, nodes_, kernel_, [] {});
+    follower_.emplace(*policy_, nodes_, absent_, kernel_, [] {});
     follower_->Start();
     if (i % 3 == 0) Publish(i % 2 == 0 ? kRevoked : 0);
     if (i % 5 == 0) usleep(static_cast<useconds_t>(i));

@@ -70,6 +70,26 @@ TEST_F(Caching, AnnotationsSayOtherwise) {
   EXPECT_EQ(container.Exec("sleep 2; test -e /data/new || echo none").out, "none\n");
 }
 
+TEST_F(Caching, ChangesWhileTheContainerRuns) {
+  Bundle bundle = MakeBundle();
+  const std::string root = bundle.rootfs();
+  Container container(*this, bundle, Id("changing"));
+  auto set = [&](const char* word) { return Control({"mount", "set", container.id(), "/", word}); };
+  EXPECT_EQ(container.Exec("test -e /new || echo none").out, "none\n");
+  WriteFile(root + "/new", "text");
+  EXPECT_EQ(container.Exec("test -e /new || echo none").out, "none\n") << "nobody asks again";
+  Ran ran = set("cache=shared");
+  EXPECT_TRUE(ran.ok()) << ran.err;
+  EXPECT_THAT(Control({"mounts", container.id()}).out, HasSubstr("rw,rec,shared"));
+  EXPECT_TRUE(Eventually(std::chrono::seconds(5), [&] { return container.Exec("cat /new").out == "text"; }));
+  EXPECT_EQ(container.Exec("test -e /newer || echo none").out, "none\n");
+  WriteFile(root + "/newer", "text");
+  EXPECT_TRUE(Eventually(std::chrono::milliseconds(900), [&] { return container.Exec("cat /newer").out == "text"; }));
+  EXPECT_TRUE(set("cache=exclusive").ok());
+  EXPECT_THAT(Control({"mounts", container.id()}).out, HasSubstr("rw,rec,exclusive"));
+  EXPECT_EQ(set("cache=none").status, 2);
+}
+
 TEST_F(Caching, WhatAnAnnotationCannotMeanIsRefusedByName) {
   Bundle bundle = MakeBundle();
   bundle.config()["annotations"] = {{"dev.lisafs.cache", "/nowhere=shared"}};

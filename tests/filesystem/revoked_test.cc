@@ -154,7 +154,6 @@ TEST_P(Revoked, AMappingOfAMountThatBecameReadOnly) {
   files_->Restrict(kForbidChanges);
   mapped[0] = 'c';
   EXPECT_EQ(ErrnoOf([&] { return msync(mapped, kPage, MS_SYNC); }), EROFS);
-  EXPECT_EQ(mapped[0], 'c');
   EXPECT_EQ(ReadFile(files_->OnHost("d/f"))->at(0), 'b');
   EXPECT_EQ(ErrnoOf([&] { return pwrite(file.get(), "w", 1, 0); }), EROFS);
   munmap(mapped, 2 * kPage);
