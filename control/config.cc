@@ -3,6 +3,7 @@
 #include <grp.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <map>
@@ -105,6 +106,16 @@ absl::Status SetReaderGroup(const toml::node& node, Config& config) {
   return absl::OkStatus();
 }
 
+absl::Status SetCgroupParent(const toml::node& node, Config& config) {
+  auto path = String(node);
+  if (!path.ok()) return path.status();
+  const bool plain = absl::StartsWith(*path, "/") && !absl::EndsWith(*path, "/") &&
+                     std::filesystem::path(*path).lexically_normal().string() == *path;
+  if (!plain) return InvalidArgumentError("not the path of a cgroup, as /lisafs");
+  config.programs.cgroup.parent = *path;
+  return absl::OkStatus();
+}
+
 absl::Status SetMetricsAddress(const toml::node& node, Config& config) {
   auto address = String(node);
   if (!address.ok()) return address.status();
@@ -141,6 +152,11 @@ const std::map<std::string, Setter>& Setters() {
       {"plugin", Path([](Config& c) -> std::string& { return c.programs.plugin; })},
       {"broker", Path([](Config& c) -> std::string& { return c.programs.broker; })},
       {"fuse.io_uring", Flag([](Config& c) -> bool& { return c.programs.fuse_io_uring; })},
+      {"cgroup.enabled", Flag([](Config& c) -> bool& { return c.programs.cgroup.enabled; })},
+      {"cgroup.parent", SetCgroupParent},
+      {"cgroup.memory_bytes",
+       Number(0, int64_t{1} << 50, [](Config& c, int64_t n) { c.programs.cgroup.memory_bytes = n; })},
+      {"cgroup.pids", Number(0, 1 << 22, [](Config& c, int64_t n) { c.programs.cgroup.pids = n; })},
       {"access.reader_group", SetReaderGroup},
       {"limits.message_bytes",
        Number(64 << 10, 64 << 20, [](Config& c, int64_t n) { c.max_message_bytes = static_cast<int>(n); })},

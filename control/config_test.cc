@@ -40,6 +40,11 @@ format = "json"
 level = "debug"
 [fuse]
 io_uring = true
+[cgroup]
+enabled = true
+parent = "/a/b"
+memory_bytes = 0
+pids = 7
 [tls]
 listen = "0.0.0.0:7420"
 certificate = "/a"
@@ -56,6 +61,10 @@ admins = ["ops", "root"]
   EXPECT_EQ(config_.metrics_address, "127.0.0.1:9469");
   EXPECT_TRUE(config_.log_json);
   EXPECT_TRUE(config_.programs.fuse_io_uring);
+  EXPECT_TRUE(config_.programs.cgroup.enabled);
+  EXPECT_EQ(config_.programs.cgroup.parent, "/a/b");
+  EXPECT_EQ(config_.programs.cgroup.memory_bytes, 0u);
+  EXPECT_EQ(config_.programs.cgroup.pids, 7u);
   EXPECT_EQ(config_.log_level, "debug");
   EXPECT_EQ(config_.tls_key, "/b");
   EXPECT_THAT(config_.access.tls_admins, ElementsAre("ops", "root"));
@@ -68,6 +77,11 @@ TEST_F(ConfigTest, ErrorsNameTheLineAndTheKey) {
   };
   const Bad cases[] = {
       {"\nsokcet = \"/x\"", ":2: sokcet: unknown key"},
+      {"[cgroup]\nparent = \"lisafs\"", ":2: cgroup.parent: not the path of a cgroup"},
+      {"[cgroup]\nparent = \"/\"", ":2: cgroup.parent: not the path of a cgroup"},
+      {"[cgroup]\nparent = \"/a/../../b\"", ":2: cgroup.parent: not the path of a cgroup"},
+      {"[cgroup]\nparent = \"/a//b\"", ":2: cgroup.parent: not the path of a cgroup"},
+      {"[cgroup]\npids = -1", ":2: cgroup.pids: not 0 to"},
       {"socket = 1", ":1: socket: not a string"},
       {"socket = \"run\"", ":1: socket: not an absolute path"},
       {"socket = \"\"", ":1: socket: empty"},

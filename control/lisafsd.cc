@@ -46,6 +46,7 @@ Config ParseOptions(int argc, char** argv) {
   Config config;
   config.programs = {
       .gofer = Sibling("lisafs-gofer"), .plugin = Sibling("lisafs-plugin"), .broker = Sibling("lisafs-broker")};
+  config.programs.cgroup.enabled = true;
   CLI::App app("Serves the control plane of this host's sandboxes on a unix socket.", "lisafsd");
   app.set_version_flag("--version", "lisafsd " + std::string(kVersion));
   std::string file, socket, state_directory, gofer, plugin, broker;

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "control/state_directory.h"
 #include "proto/lisafs/control/v1/control.pb.h"
+#include "sandbox/limited_cgroup.h"
 #include "sandbox/mount_namespace.h"
 #include "sandbox/process.h"
 
@@ -23,6 +24,7 @@ struct SandboxPrograms {
   std::string plugin;
   std::string broker;
   bool fuse_io_uring = false;  // The plugin is to use FUSE over io_uring, as far as the kernel offers it.
+  CgroupLimits cgroup;         // Of each sandbox's gofers and brokers.
 };
 
 // What a sandbox's processes are.

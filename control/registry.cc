@@ -160,13 +160,15 @@ void Registry::Adopt(const std::string& id) {
   if (entry.ok() && (*entry)->all_gone()) entry = absl::NotFoundError("its processes have ended");
   if (entry.ok()) {
     Resume(**entry);
+    // The limits may be others now.
+    Limit(**entry);
     spdlog::info("sandbox {}: found running with {} added mounts", id, (*entry)->added.size());
     entries_.emplace(id, *std::move(entry));
     return;
   }
   spdlog::warn("state of {} is removed: {}", Escape(id), Text(entry.status()));
   events_.Add(Event::TYPE_SANDBOX_ENDED, Escape(id), "", "not taken over: " + Text(entry.status()));
-  if (absl::Status removed = directory.Remove(); !removed.ok()) spdlog::warn("{}", Text(removed));
+  if (absl::Status cleared = Clear(id, directory); !cleared.ok()) spdlog::warn("{}", Text(cleared));
 }
 
 absl::StatusOr<Sandbox> Registry::Create(const CreateSandboxRequest& request, absl::FunctionRef<bool()> cancelled) {
@@ -190,14 +192,14 @@ absl::StatusOr<Sandbox> Registry::Create(const CreateSandboxRequest& request, ab
   };
   auto directory = state_.Create(id);
   if (!directory.ok()) return directory.status();
-  absl::Cleanup remove_directory = [&] { directory->Remove().IgnoreError(); };
+  absl::Cleanup clear = [&] { Clear(id, *directory).IgnoreError(); };
   auto entry = Make(request, *directory, cancelled, [](PreparedSandbox& prepared) { return prepared.Mount(); });
   if (!entry.ok()) {
     spdlog::warn("sandbox {}: not created: {}", id, Text(entry.status()));
     return entry.status();
   }
 
-  std::move(remove_directory).Cancel();
+  std::move(clear).Cancel();
   Sandbox sandbox = Describe(ViewOf(*entry));
   spdlog::info("sandbox {}: created with {} mounts, gofer {}, plugin {}", id, sandbox.mounts_size(),
                sandbox.gofer_pid(), sandbox.has_own_client() ? "none" : std::to_string(sandbox.plugin_pid()));
@@ -232,6 +234,7 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Make(const CreateSand
   entry->sandbox.set_has_own_client(request.has_client());
   if (processes.plugin) entry->sandbox.set_plugin_pid(processes.plugin->pid());
   if (processes.broker) entry->sandbox.set_broker_pid(processes.broker->pid());
+  Limit(*entry);  // Nobody has asked them anything yet.
   *entry->sandbox.mutable_create_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
   for (const control::v1::MountSpec& spec : request.mounts()) {
     control::v1::Mount& mount = *entry->sandbox.add_mounts();
@@ -285,7 +288,7 @@ absl::Status Registry::Delete(const std::string& id) {
   entries_.erase(found);
   spdlog::info("sandbox {}: deleted", id);
   events_.Add(Event::TYPE_SANDBOX_ENDED, id, "", "deleted");
-  return entry->directory.Remove();
+  return Clear(id, entry->directory);
 }
 
 bool Registry::Answers() const {

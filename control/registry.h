@@ -119,6 +119,11 @@ class Registry {
   absl::StatusOr<std::shared_ptr<Entry>> Make(const control::v1::CreateSandboxRequest& request,
                                               const SandboxDirectory& directory, absl::FunctionRef<bool()> cancelled,
                                               Place place);
+  // Puts the processes of a sandbox, or of an added mount, into the sandbox's cgroup, but for the plugin, which is in
+  // the container's. That the host does not allow it is in the log.
+  void Limit(const Entry& sandbox) const;
+  // Removes what is left of a sandbox whose processes have ended.
+  absl::Status Clear(const std::string& id, const SandboxDirectory& directory) const;
   // Under the lock. NOT_FOUND: no sandbox has the id.
   absl::StatusOr<std::shared_ptr<Entry>> FindEntry(const std::string& id) const;
   static View ViewOf(const std::shared_ptr<Entry>& entry);

@@ -49,7 +49,8 @@ void Registry::Watch() {
       }
       spdlog::info("sandbox {}: ended", entry->first);
       events_.Add(Event::TYPE_SANDBOX_ENDED, entry->first, "", "ended with its mounts");
-      if (absl::Status removed = entry->second->directory.Remove(); !removed.ok()) spdlog::warn("{}", Text(removed));
+      absl::Status cleared = Clear(entry->first, entry->second->directory);
+      if (!cleared.ok()) spdlog::warn("{}", Text(cleared));
       entry = entries_.erase(entry);
     }
     changed_.notify_all();

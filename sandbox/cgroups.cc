@@ -93,6 +93,8 @@ std::vector<CgroupMount> ParseCgroupMounts(std::string_view mountinfo) {
   return mounts;
 }
 
+std::vector<CgroupMount> MountedCgroups() { return ParseCgroupMounts(ReadProc("/proc/self/mountinfo")); }
+
 std::string CgroupDirectory(const CgroupMembership& cgroup, const std::vector<CgroupMount>& mounts) {
   // Above the root of the reader's cgroup namespace.
   if (cgroup.path.starts_with("/..")) return "";
@@ -107,7 +109,7 @@ std::string CgroupDirectory(const CgroupMembership& cgroup, const std::vector<Cg
 }
 
 tl::expected<void, std::string> MoveToCgroupsOf(pid_t model, pid_t pid) {
-  std::vector<CgroupMount> mounts = ParseCgroupMounts(ReadProc("/proc/self/mountinfo"));
+  std::vector<CgroupMount> mounts = MountedCgroups();
   std::vector<CgroupMembership> present = ParseCgroups(ReadProc("/proc/" + std::to_string(pid) + "/cgroup"));
   for (const CgroupMembership& cgroup : ParseCgroups(ReadProc("/proc/" + std::to_string(model) + "/cgroup"))) {
     if (cgroup.path == "/" || cgroup.controllers == "freezer") continue;
@@ -122,7 +124,7 @@ tl::expected<void, std::string> MoveToCgroupsOf(pid_t model, pid_t pid) {
 }
 
 void LeaveCgroups(pid_t pid) {
-  for (const CgroupMount& mount : ParseCgroupMounts(ReadProc("/proc/self/mountinfo"))) {
+  for (const CgroupMount& mount : MountedCgroups()) {
     // Where that is not allowed, the process stays where it is.
     if (mount.root == "/") (void)AddProcess(mount.mount_point, pid);
   }

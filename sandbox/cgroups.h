@@ -32,6 +32,8 @@ struct CgroupMount {
 // Read /proc/PID/cgroup and /proc/PID/mountinfo. Lines that make no sense are left out.
 std::vector<CgroupMembership> ParseCgroups(std::string_view text);
 std::vector<CgroupMount> ParseCgroupMounts(std::string_view mountinfo);
+// Those that this process sees.
+std::vector<CgroupMount> MountedCgroups();
 
 // The directory of a cgroup, or "" if its hierarchy, or the part of it that has the cgroup, is not mounted.
 std::string CgroupDirectory(const CgroupMembership& cgroup, const std::vector<CgroupMount>& mounts);

@@ -40,6 +40,38 @@ TEST_F(Limits, MemoryHogIsKilledAndTheFilesStay) {
   EXPECT_EQ(ran.out, "209715200\n") << ran;
 }
 
+TEST_F(Limits, GofersAreInACgroupOfTheirOwn) {
+  if (PlainRuntime()) GTEST_SKIP() << "without LISAFS";
+  Bundle bundle = ProbeBundle();
+  const std::string id = Id("cgroup");
+  Container container(*this, bundle, id);
+  auto cgroups = [](int pid) { return ReadFile("/proc/" + std::to_string(pid) + "/cgroup").value_or(""); };
+  // The one lisafsd and the next one with other limits.
+  const std::pair<std::string, std::string> limits[] = {{"2147483648", "4096"}, {"1073741824", "77"}};
+  for (const auto& [memory, pids] : limits) {
+    const nlohmann::json sandbox = Sandbox(id);
+    const int gofer = sandbox.value("goferPid", 0), plugin = sandbox.value("pluginPid", 0);
+    const int broker = sandbox.value("brokerPid", 0);
+    if (cgroups(gofer).find("/lisafs/" + id) == std::string::npos) GTEST_SKIP() << "this host does not allow it";
+    EXPECT_THAT(cgroups(plugin), testing::Not(HasSubstr("/lisafs/" + id)));
+    if (broker != 0) {
+      EXPECT_THAT(cgroups(broker), HasSubstr("/lisafs/" + id));
+    }
+    // Whichever version has the controller.
+    auto limit = [&](const std::string& hierarchy, const std::string& v1, const std::string& v2) {
+      auto value = ReadFile("/sys/fs/cgroup/" + hierarchy + "/lisafs/" + id + "/" + v1);
+      return value ? *value : ReadFile("/sys/fs/cgroup/lisafs/" + id + "/" + v2).value_or("none");
+    };
+    EXPECT_EQ(limit("memory", "memory.limit_in_bytes", "memory.max"), memory + "\n");
+    EXPECT_EQ(limit("pids", "pids.max", "pids.max"), pids + "\n");
+    WriteFile(Path("lisafsd.toml"), "[cgroup]\nmemory_bytes = 1073741824\npids = 77\n");
+    if (pids == "77") break;
+    KillDaemon();
+    StartDaemon({"--config", Path("lisafsd.toml")});
+  }
+  // That nothing is left of it is seen at the test's end.
+}
+
 TEST_F(Limits, ForkBombLeavesTheFilesUsable) {
   Bundle bundle = ProbeBundle();
   bundle.config()["linux"]["resources"]["pids"] = {{"limit", 24}};
