@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <set>
 #include <span>
 #include <string>
 
@@ -48,12 +49,19 @@ struct CallWatcher::Seen {
 
   // In the child, until the process ends or the test kills the child, with which the tracing ends.
   void Trace(pid_t pid, std::span<const SeccompPolicy::Rule> policy) {
-    for (const std::string& thread : ListDirectory("/proc/" + std::to_string(pid) + "/task")) {
-      pid_t tid = std::stoi(thread);
-      if (ptrace(PTRACE_SEIZE, tid, nullptr, kOptions) != 0 || ptrace(PTRACE_INTERRUPT, tid, nullptr, nullptr) != 0) {
-        _exit(1);
+    // Whoever is not traced yet may start a thread meanwhile; those that are traced ones' come to the tracer by
+    // themselves.
+    std::set<std::string> known;
+    for (size_t before = SIZE_MAX; before != known.size();) {
+      before = known.size();
+      for (const std::string& thread : ListDirectory("/proc/" + std::to_string(pid) + "/task")) {
+        if (!known.insert(thread).second) continue;
+        const pid_t tid = std::stoi(thread);
+        const bool seized = ptrace(PTRACE_SEIZE, tid, nullptr, kOptions) == 0;
+        if (seized ? ptrace(PTRACE_INTERRUPT, tid, nullptr, nullptr) != 0 : errno != EPERM && errno != ESRCH) _exit(1);
       }
     }
+    if (known.empty()) _exit(1);
     attached = true;
     int status;
     for (pid_t tid; (tid = waitpid(-1, &status, __WALL)) > 0;) {
