@@ -31,6 +31,7 @@
 #include "control/service.h"
 #include "control/service_manager.h"
 #include "control/state_directory.h"
+#include "seccomp/trusted_deny_list.h"
 
 namespace lisafs {
 namespace {
@@ -196,6 +197,7 @@ int Main(int argc, char** argv) {
   GiveUpPrivileges();
   const Config config = ParseOptions(argc, argv);
   if (absl::Status log = SetUpLog(config); !log.ok()) Die("log", std::string(log.message()));
+  OrDie(TrustedDenyList({.starts_programs = true, .fuse_io_uring = config.programs.fuse_io_uring}).Install());
   // Before there are other threads, which inherit it.
   sigset_t signals = StopSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);

@@ -17,6 +17,7 @@
 #include "sandbox/runtime_arguments.h"
 #include "sandbox/runtime_hook.h"
 #include "sandbox/runtime_report.h"
+#include "seccomp/trusted_deny_list.h"
 
 namespace lisafs {
 namespace {
@@ -44,7 +45,10 @@ bool NeedsSandbox(const RuntimeArguments& arguments) {
   return (command == "pause" || command == "resume") && HasUnifiedCgroups();
 }
 
+// Unlike the other commands, which end up as the low-level runtime and hand whatever filter they have to the container,
+// this one starts nothing.
 int Hook(int argc, char** argv) {
+  OrDie(TrustedDenyList({}).Install());
   std::string state((std::istreambuf_iterator<char>(std::cin)), std::istreambuf_iterator<char>());
   if (auto done = RunHook({argv + 2, argv + argc}, state); !done) Die("handing over to the container", done.error());
   return kExitSuccess;

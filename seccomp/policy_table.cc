@@ -9,6 +9,7 @@
 #include "seccomp/gofer_policy.h"
 #include "seccomp/plugin_policy.h"
 #include "seccomp/runtime_rules.h"
+#include "seccomp/trusted_deny_list.h"
 
 namespace lisafs {
 namespace {
@@ -17,7 +18,7 @@ constexpr std::string_view kIntroduction = R"(# System calls
 
 Made from the policies in `seccomp/` by `bazel run //seccomp:policy_table > docs/system-calls.md`; a test compares.
 
-A call that is not listed, or whose arguments are none of those listed for it, kills the process, and so does a call by another
+For all programs but lisafsd and lisafs-runtime's hook, the last ones here: a call that is not listed, or whose arguments are none of those listed for it, kills the process, and so does a call by another
 architecture's numbers. Arguments are counted from 0. "Answered" means that the call is not made and its caller gets that error.
 )";
 
@@ -50,6 +51,20 @@ std::set<std::string> Rows(const SeccompPolicy& policy, const std::set<std::stri
   std::set<std::string> rows;
   for (const SeccompPolicy::Rule& rule : policy.rules()) {
     std::string row = Row(rule);
+    if (!except.contains(row)) rows.insert(std::move(row));
+  }
+  return rows;
+}
+
+std::set<std::string> Rows(const SeccompDenyList& list, const std::set<std::string>& except = {}) {
+  std::set<std::string> rows;
+  for (const SeccompDenyList::Rule& rule : list.rules()) {
+    std::string arguments;
+    for (const DenyCondition& condition : rule.conditions) {
+      if (!arguments.empty()) arguments += "; ";
+      arguments += std::to_string(condition.comparison.arg) + ": " + condition.text;
+    }
+    std::string row = "|" + Cell(SyscallName(rule.syscall)) + Cell(arguments) + Cell(rule.why);
     if (!except.contains(row)) rows.insert(std::move(row));
   }
   return rows;
@@ -108,6 +123,14 @@ std::string PolicyTables() {
 
   text += "\n## lisafs-broker\n\nThese and no others.\n\n| call | arguments | for |\n|---|---|---|\n";
   for (const std::string& row : Rows(BrokerPolicy())) text += row + "\n";
+
+  const std::set<std::string> daemon = Rows(TrustedDenyList({.starts_programs = true}));
+  text += "\n## lisafsd, and all that it starts\n\nAll calls but these, which kill.\n\n";
+  text += "| call | arguments | what it would be for |\n|---|---|---|\n";
+  for (const std::string& row : daemon) text += row + "\n";
+  text += "\n## lisafs-runtime's hook\n\nAll calls but those and these.\n\n";
+  text += "| call | arguments | what it would be for |\n|---|---|---|\n";
+  for (const std::string& row : Rows(TrustedDenyList({}), daemon)) text += row + "\n";
   return text;
 }
 

@@ -65,6 +65,21 @@ class Confined : public Host {
   }
 };
 
+// What lisafsd may not do the processes that it starts may not either; the container is not among them.
+TEST_F(Confined, LisafsdAndWhatItStartsAreFilteredAndTheContainerIsNot) {
+  Bundle bundle = BusyboxBundle("bundle");
+  bundle.SetScript("sleep 1000");
+  Container container(*this, bundle, Id("filters"));
+  ASSERT_EQ(Daemons().size(), 1u);
+  const pid_t daemon = Daemons().front(), gofer = Sandbox(container.id()).value("goferPid", 0);
+  EXPECT_EQ(ProcessStatus(daemon, "Seccomp"), "2");
+  EXPECT_EQ(ProcessStatus(daemon, "Seccomp_filters"), "1");
+  EXPECT_EQ(ProcessStatus(daemon, "NoNewPrivs"), "1");
+  EXPECT_EQ(ProcessStatus(gofer, "Seccomp_filters"), "2");
+  EXPECT_EQ(ProcessStatus(container.pid(), "Seccomp"), "0");
+  EXPECT_EQ(ProcessStatus(container.pid(), "NoNewPrivs"), "0");
+}
+
 TEST_F(Confined, GoferAndPluginHoldNoMoreThanTheyNeed) {
   Bundle bundle = BusyboxBundle("bundle");
   bundle.SetScript("sleep 1000");
@@ -98,7 +113,7 @@ TEST_F(Confined, PluginIsInTheContainersCgroups) {
   std::string containers = Cgroups(container.pid());
   EXPECT_THAT(containers, HasSubstr(container.id()));
   EXPECT_EQ(Cgroups(sandbox.value("pluginPid", 0)), containers);
-  EXPECT_THAT(Cgroups(sandbox.value("goferPid", 0)), testing::Not(HasSubstr(container.id())));
+  EXPECT_THAT(Cgroups(sandbox.value("goferPid", 0)), testing::Not(HasSubstr(":/" + container.id())));
 }
 
 TEST_F(Confined, NothingShowsInTheHostsMounts) {
