@@ -8,6 +8,7 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "base/clock.h"
 #include "plugin/fuse_kernel.h"
 
 namespace lisafs {
@@ -27,15 +28,17 @@ bool IsName(std::string_view name) {
 
 }  // namespace
 
-Status DirectoryListing::Refresh(Client& client, Fdid fd, uint32_t policy, uint32_t stat_size, Stats* stats) {
+Status DirectoryListing::Refresh(Client& client, Fdid fd, uint64_t stamp, uint32_t stat_size, Stats* stats) {
   const uint64_t changes = changes_.load(std::memory_order_acquire);
+  const std::chrono::nanoseconds looked(MonotonicNanoseconds());
   Look look;
   if (stat_size != 0) LISAFS_RETURN_IF_ERROR(FetchWithStats(client, fd, stat_size, look));
   while (!look.complete) LISAFS_RETURN_IF_ERROR(Fetch(client, fd, look));
   Stats found = Take(std::move(look));
   if (stats != nullptr) *stats = std::move(found);
   seen_changes_ = changes;
-  seen_policy_ = policy;
+  stamp_ = stamp;
+  looked_ = looked;
   return {};
 }
 
@@ -178,6 +181,10 @@ Result<DirectoryListing::Stats> DirectoryListing::GetStats(Client& client, Fdid 
   return stats;
 }
 
+std::chrono::nanoseconds DirectoryListing::age() const {
+  return std::chrono::nanoseconds(MonotonicNanoseconds()) - looked_;
+}
+
 size_t DirectoryListing::Find(uint64_t number) const {
   auto found = std::lower_bound(entries_.begin(), entries_.end(), number,
                                 [](const Stored& entry, uint64_t wanted) { return entry.number < wanted; });
@@ -198,7 +205,6 @@ DirectoryListing::Position DirectoryListing::End(uint32_t generation) const {
 }
 
 void DirectoryListing::Begun() {
-  cached_ = true;
   if (!filling_) filling_ = generation_;
 }
 
@@ -210,17 +216,6 @@ void DirectoryListing::Ended(Position end) {
   if (filling_ != end.generation) return;
   filling_.reset();
   filled_to_.reset();
-}
-
-void DirectoryListing::Closed() {
-  if (readers_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  auto lock = Lock();
-  if (readers_.load(std::memory_order_acquire) != 0 || cached_) return;
-  known_ = false;
-  generation_ = 0;
-  next_number_ = kFirstNumber;
-  entries_ = {};
-  names_ = {};
 }
 
 }  // namespace lisafs

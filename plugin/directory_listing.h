@@ -2,6 +2,7 @@
 #define LISAFS_PLUGIN_DIRECTORY_LISTING_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -58,19 +59,21 @@ class DirectoryListing {
 
   [[nodiscard]] std::unique_lock<std::mutex> Lock() { return std::unique_lock(mutex_); }
 
-  // Looks at the server, by an open FD of the directory. `policy` is how often it changed who else may change names.
+  // Looks at the server, by an open FD of the directory. `stamp` stands for what the look is good for.
   // `stat_size`, if not 0, gets `stats` of the first entries, as
   // many as that many bytes of the server's answer hold.
-  Status Refresh(Client& client, Fdid fd, uint32_t policy, uint32_t stat_size, Stats* stats);
+  Status Refresh(Client& client, Fdid fd, uint64_t stamp, uint32_t stat_size, Stats* stats);
   // Those of entries from `from` on. What does not stand where it stood at the last look is left out.
   Result<Stats> GetStats(Client& client, Fdid fd, Position from, uint32_t stat_size);
 
   uint32_t generation() const { return generation_; }
   // Whether there was a look / and what it found is what is there, if nobody else changes names.
   bool is_known() const { return known_; }
-  bool IsUnchanged(uint32_t policy) const {
-    return known_ && seen_policy_ == policy && seen_changes_ == changes_.load(std::memory_order_acquire);
+  bool IsUnchanged(uint64_t stamp) const {
+    return known_ && stamp_ == stamp && seen_changes_ == changes_.load(std::memory_order_acquire);
   }
+  // Since the last look.
+  std::chrono::nanoseconds age() const;
   // A name in the directory was made or removed, or may have been. Without the lock.
   void Changed() { changes_.fetch_add(1, std::memory_order_acq_rel); }
 
@@ -107,11 +110,6 @@ class DirectoryListing {
   void Begun();
   void Given(Position end);
   void Ended(Position end);
-
-  // Those who have the directory open, where the kernel caches nothing and tells of them: when there is none, the
-  // listing is given up. Without the lock.
-  void Opened() { readers_.fetch_add(1, std::memory_order_relaxed); }
-  void Closed();
 
  private:
   struct Stored {
@@ -159,15 +157,14 @@ class DirectoryListing {
   std::mutex mutex_;
   std::atomic<uint64_t> changes_ = 0;
   uint64_t seen_changes_ = 0;
-  uint32_t seen_policy_ = 0;
+  uint64_t stamp_ = 0;
+  std::chrono::nanoseconds looked_{};
   bool known_ = false;
   uint32_t generation_ = 0;
   uint64_t next_number_ = kFirstNumber;
   std::vector<Stored> entries_;  // By number.
   std::string names_;
-  std::atomic<uint32_t> readers_ = 0;
 
-  bool cached_ = false;  // The kernel caches what it is given.
   // The generation that its cache may be filled with, and its end once all of it was given.
   std::optional<uint32_t> filling_;
   std::optional<Position> filled_to_;

@@ -159,6 +159,11 @@ Status FakeClient::Serve(const Request& request, Writer& writer, Donations* dona
       Encode(writer, OpenAtResp{next_fd_++});
       return {};
     }
+    case Mid::kSubscribe:
+      if (donate && donated != nullptr) donated->Add(std::move(donate));
+      return {};
+    case Mid::kWatch:
+      return {};
     case Mid::kOpenBacking: {
       const auto& body = BODY(OpenBacking);
       if (!open_fds.contains(body.fd)) return Fail(EBADF);

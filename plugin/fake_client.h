@@ -53,7 +53,7 @@ class FakeClient : public Client {
   int flushes = 0;
   std::set<Mid> unsupported;
   bool is_connected = true;
-  Fd donate;                         // Goes with the next open.
+  Fd donate;                         // Goes with the next open or subscription.
   CreateCommon created;              // What the last creation said.
   std::map<Mid, int> fail_with;      // An errno for every call of a message.
   std::function<void(Mid)> on_call;  // Before each call, by its thread.

@@ -18,23 +18,14 @@ namespace lisafs {
 struct Handle {
   Handle(Client& client, Pinned node, Fdid fd, Fd host, bool read_write = false)
       : client(client), pinned(std::move(node).Lasting()), fd(fd), read_write(read_write), host(std::move(host)) {}
-  // Of a directory that somebody may list, which the server has not been asked to open.
-  Handle(Client& client, NodeRef directory)
-      : client(client), unopened(std::move(directory)), fd(kInvalidFdid), read_write(false) {
-    node->listing().Opened();
-  }
-  ~Handle() {
-    if (fd != kInvalidFdid) client.CloseLater(fd);
-    if (unopened) node->listing().Closed();
-  }
+  ~Handle() { client.CloseLater(fd); }
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
 
   Client& client;
   // The server keeps an open file's control FD in any case, so nothing would be saved by giving it up.
   const Pinned pinned;
-  const NodeRef unopened;
-  const NodeRef& node = pinned ? pinned.ref() : unopened;
+  const NodeRef& node = pinned.ref();
   const Fdid fd;
   const bool read_write;  // Opened for both, as a mapping for writing needs it.
   Fd host;                // Does not change once the kernel knows of the handle.

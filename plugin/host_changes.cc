@@ -54,8 +54,9 @@ void HostChanges::Apply(const HostChange& change) {
   if (change.name.empty()) return ForgetFile(**watched, change.what);
   NodeRef child = nodes_.FindChild(**watched, change.name);
   if (change.what & kOfNames) {
-    caches_.ForgetName(change.id, change.name);
+    (*watched)->NamesChanged();
     caches_.ForgetContent(change.id);
+    caches_.ForgetName(change.id, change.name);
     // It has a link less, or more.
     if (child) caches_.ForgetAttributes(child->id());
   }
@@ -76,7 +77,8 @@ void HostChanges::ForgetFile(const Node& node, uint16_t what) {
 void HostChanges::ForgetEverything(bool unwatched) {
   if (unwatched) watches_.Lose();
   caches_.ForgetAllNames(nodes_, absent_);
-  nodes_.ForEachNode([&](const Node& node) {
+  nodes_.ForEachNode([&](Node& node) {
+    node.NamesChanged();
     if (node.WroteLately()) {
       caches_.ForgetAttributes(node.id());
     } else {

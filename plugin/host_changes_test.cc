@@ -61,11 +61,11 @@ class HostChangesTest : public testing::Test {
 };
 
 TEST_F(HostChangesTest, OfNames) {
-  EXPECT_THAT(Told({{1, HostChange::kCreated, "new"}}), ElementsAre("name new in 1", "content 1"));
+  EXPECT_THAT(Told({{1, HostChange::kCreated, "new"}}), ElementsAre("content 1", "name new in 1"));
   EXPECT_THAT(Told({{1, HostChange::kDeleted, "f"}}),
-              ElementsAre("name f in 1", "content 1", "attributes " + std::to_string(file_)));
+              ElementsAre("content 1", "name f in 1", "attributes " + std::to_string(file_)));
   EXPECT_THAT(Told({{1, HostChange::kMovedFrom | HostChange::kPaired, "a"}, {1, HostChange::kMovedTo, "b"}}),
-              ElementsAre("name a in 1", "content 1", "name b in 1", "content 1"));
+              ElementsAre("content 1", "name a in 1", "content 1", "name b in 1"));
 }
 
 TEST_F(HostChangesTest, OfFiles) {
@@ -90,7 +90,7 @@ TEST_F(HostChangesTest, MalformedOnesAreLeftOut) {
   std::string bytes = Encoded({{1, HostChange::kCreated, "new"}, {1, HostChange::kCreated, "cut"}});
   bytes.pop_back();
   changes_->Apply(std::as_bytes(std::span(bytes)));
-  EXPECT_THAT(kernel_.Take(), ElementsAre("name new in 1", "content 1"));
+  EXPECT_THAT(kernel_.Take(), ElementsAre("content 1", "name new in 1"));
   EXPECT_THAT(Told({}), IsEmpty());
 }
 

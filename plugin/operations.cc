@@ -12,7 +12,8 @@
 namespace lisafs {
 
 // Which operation serves an opcode. An opcode without one gets ENOSYS, and so does one whose message the server did not
-// announce: the kernel then stops asking, or does without.
+// announce: the kernel then stops asking, or does without. So it does where directories are opened and closed: it asks
+// for what is in them if it has not cached that.
 struct Operations::Dispatch {
   enum Effect {
     kReads,
@@ -71,10 +72,8 @@ struct Operations::Dispatch {
     table[FUSE_LSEEK] = {Serve<&O::LSeek>};
     table[FUSE_COPY_FILE_RANGE] = {Serve<&O::CopyFileRange>};
     table[FUSE_IOCTL] = {Serve<&O::Ioctl>};
-    table[FUSE_OPENDIR] = {Serve<&O::OpenDir>};
     table[FUSE_READDIR] = {Serve<&O::ReadDir>};
     table[FUSE_READDIRPLUS] = {Serve<&O::ReadDirPlus>};
-    table[FUSE_RELEASEDIR] = {Serve<&O::Release>, kGivesBack};
     table[FUSE_FSYNCDIR] = {Serve<&O::FSyncDir>};
     table[FUSE_MKDIR] = {Serve<&O::MakeDir>, kChanges};
     table[FUSE_MKNOD] = {Serve<&O::MakeNode>, kChanges};
@@ -122,7 +121,6 @@ int Operations::Serve(std::span<const std::byte> request, Reply& reply) {
   const auto& entry = Dispatch::kTable[std::min<size_t>(header->opcode, Dispatch::kOpcodes - 1)];
   if (entry.serve == nullptr || (entry.needs != Mid::kMount && !client_.Supports(entry.needs))) return ENOSYS;
   if (entry.effect == Dispatch::kChanges && options_.read_only) return EROFS;
-  if (header->opcode == FUSE_OPENDIR && LetsKernelOpenDirectories()) return ENOSYS;
   // The host's descriptors would still serve, but a file system that is half gone is worse than one that is gone.
   if (entry.effect != Dispatch::kGivesBack && !client_.connected()) return EIO;
   Call call{*header, arguments};
@@ -161,7 +159,6 @@ Status Operations::Init(Call& call, const None&, Reply& reply) {
   if (call.arguments.size() < offsetof(fuse_init_in, flags2)) return Fail(EINVAL);
   LISAFS_ASSIGN_OR_RETURN(auto bytes, call.arguments.TakeBytes(std::min(call.arguments.size(), sizeof in)));
   memcpy(&in, bytes.data(), bytes.size());
-  may_open_directories_ = in.flags & FUSE_NO_OPENDIR_SUPPORT;
   const bool passthrough = options_.passthrough && client_.Supports(Mid::kOpenBacking);
   LISAFS_ASSIGN_OR_RETURN(fuse_init_out answer, Negotiate(in, passthrough ? StackDepth() : 0));
   reply.Append<fuse_init_out>() = answer;

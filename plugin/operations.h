@@ -115,15 +115,16 @@ class Operations {
   Status Ioctl(Call& call, const fuse_ioctl_in& in, Reply& reply);
 
   // operations_directory.cc: listing
-  Status OpenDir(Call& call, const fuse_open_in& in, Reply& reply);
   Status ReadDir(Call& call, const fuse_read_in& in, Reply& reply);
   Status ReadDirPlus(Call& call, const fuse_read_in& in, Reply& reply);
   Status FSyncDir(Call& call, const fuse_fsync_in& in, Reply& reply);
   Status List(const Call& call, const fuse_read_in& in, Reply& reply, const Pinned* with_attributes);
-  // Whether the kernel, when it opens a directory, is to be told that it need not ask.
-  bool LetsKernelOpenDirectories();
   // An open FD of the directory.
   Result<std::shared_ptr<Handle>> OpenDirectory(const NodeRef& directory);
+  // Which state of the directory's watch, and of who else may change it, a look at its names belongs to. / Whether the
+  // locked listing is what is in it.
+  uint64_t LookStamp(const Node& directory) const;
+  bool IsPresent(const Node& directory, DirectoryListing& listing) const;
   // Looks at what is in the directory if somebody who reads its locked listing from `position` on needs that, and at
   // attributes if `stat_size` is not 0. Gives the open FD that was used, if one was.
   Result<std::shared_ptr<Handle>> PrepareListing(const NodeRef& directory, uint64_t position, uint32_t stat_size,
@@ -216,8 +217,6 @@ class Operations {
   HandleTable handles_;
   IoModes io_modes_;
   OpenDirectories open_directories_;
-  std::atomic<bool> may_open_directories_ = false;  // The kernel, without asking.
-  std::atomic<bool> caches_listings_ = false;       // It does that from now on, and caches them all.
   Watches watches_;
   std::atomic<bool> generations_differ_ = false;  // Some node's is not 0.
 };

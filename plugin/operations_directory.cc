@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "plugin/operations.h"
 
@@ -43,20 +44,6 @@ class DirentWriter {
 
 }  // namespace
 
-// Where nobody else changes anything, what the kernel has cached of a directory is right until it changes something
-// itself, which it knows: it need not even tell of opening one. It asks for no more than what it has not cached.
-bool Operations::LetsKernelOpenDirectories() {
-  if (!exclusive() || !may_open_directories_.load(std::memory_order_relaxed)) return false;
-  caches_listings_.store(true, std::memory_order_relaxed);
-  return true;
-}
-
-Status Operations::OpenDir(Call& call, const fuse_open_in&, Reply& reply) {
-  LISAFS_ASSIGN_OR_RETURN(NodeRef node, nodes_.Find(call.header.nodeid));
-  AddHandle(std::make_shared<Handle>(client_, std::move(node)), true, reply.Append<fuse_open_out>(), reply);
-  return {};
-}
-
 Result<std::shared_ptr<Handle>> Operations::OpenDirectory(const NodeRef& directory) {
   LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(directory));
   if (!exclusive()) watches_.Watch(client_, node);
@@ -77,19 +64,28 @@ Status Operations::ReadDirPlus(Call& call, const fuse_read_in& in, Reply& reply)
   return List(call, in, reply, &directory);
 }
 
+uint64_t Operations::LookStamp(const Node& directory) const {
+  const uint64_t policy = options_.policy->changes.load(std::memory_order_acquire);
+  return policy << 32 | (exclusive() ? 0 : directory.watch().load(std::memory_order_acquire));
+}
+
+bool Operations::IsPresent(const Node& directory, DirectoryListing& listing) const {
+  if (!listing.IsUnchanged(LookStamp(directory))) return false;
+  return exclusive() || (watches_.Watched(directory) && listing.age() < std::chrono::seconds(kWatchedLifetime.seconds));
+}
+
 Result<std::shared_ptr<Handle>> Operations::PrepareListing(const NodeRef& directory, uint64_t position,
                                                            uint32_t stat_size, DirectoryListing::Stats& stats) {
   DirectoryListing& listing = directory->listing();
   std::shared_ptr<Handle> opened;
   const bool begins = position == 0;
-  const uint32_t policy = options_.policy->changes.load(std::memory_order_acquire);
   // A revoked mount's server is to say so.
-  if ((begins ? !exclusive() || !listing.IsUnchanged(policy) : !listing.is_known()) ||
+  if ((begins ? !IsPresent(*directory, listing) : !listing.is_known()) ||
       (options_.policy->Restrictions() & kRevoked)) {
     LISAFS_ASSIGN_OR_RETURN(opened, OpenDirectory(directory));
-    LISAFS_RETURN_IF_ERROR(listing.Refresh(client_, opened->fd, policy, begins ? stat_size : 0, &stats));
+    LISAFS_RETURN_IF_ERROR(listing.Refresh(client_, opened->fd, LookStamp(*directory), begins ? stat_size : 0, &stats));
   }
-  if (begins && caches_listings_.load(std::memory_order_relaxed)) listing.Begun();
+  if (begins) listing.Begun();
   const auto from = DirectoryListing::Position::Of(position);
   if (stat_size == 0 || !stats.empty() || listing.IsEnd(from)) return opened;
   if (opened == nullptr) opened = open_directories_.Take(*directory);
@@ -158,13 +154,14 @@ Status Operations::List(const Call& call, const fuse_read_in& in, Reply& reply, 
     if (lists_stats && opened != nullptr) open_directories_.PutBack(std::move(opened));
     return {};
   }
-  if (!caches_listings_.load(std::memory_order_relaxed)) return {};
   if (reply.payload_size() != 0) {
     listing.Given(DirectoryListing::Position::Of(end));
-  } else {
-    listing.Ended(from);
-    // The kernel takes what it has cached to be the whole listing from now on.
-    if (!exclusive()) reply.outdated_listing = node->id();
+    return {};
+  }
+  listing.Ended(from);
+  // The kernel takes what it has cached to be the whole listing from now on. Changes of its own it sees by itself.
+  if (!exclusive() && (from.generation != listing.generation() || !IsPresent(*node, listing))) {
+    reply.outdated_listing = node->id();
   }
   return {};
 }

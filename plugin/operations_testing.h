@@ -104,6 +104,39 @@ class OperationsTest : public testing::Test {
   std::optional<Operations> operations_;
 };
 
+// The same, of directories that are listed.
+class ListingTest : public OperationsTest {
+ protected:
+  struct Listed {
+    std::string name;
+    uint64_t next;
+    uint64_t ino;
+    uint64_t nodeid;
+  };
+  std::vector<Listed> List(uint32_t opcode, uint64_t node, uint64_t offset, uint32_t size = 4096) {
+    auto answer = Ask(opcode, node, fuse_read_in{.offset = offset, .size = size});
+    EXPECT_EQ(answer.error, 0);
+    EXPECT_LE(answer.payload.size(), size);
+    std::vector<Listed> listed;
+    for (size_t at = 0; at < answer.payload.size();) {
+      uint64_t nodeid = 0;
+      if (opcode == FUSE_READDIRPLUS) {
+        nodeid = answer.As<fuse_entry_out>(at).nodeid;
+        at += sizeof(fuse_entry_out);
+      }
+      auto dirent = answer.As<fuse_dirent>(at);
+      listed.push_back({answer.payload.substr(at + FUSE_NAME_OFFSET, dirent.namelen), dirent.off, dirent.ino, nodeid});
+      at += FUSE_DIRENT_SIZE(&dirent);
+    }
+    return listed;
+  }
+  static std::string Names(const std::vector<Listed>& listed) {
+    std::string names;
+    for (const Listed& entry : listed) names += entry.name + " ";
+    return names;
+  }
+};
+
 }  // namespace lisafs
 
 #endif  // LISAFS_PLUGIN_OPERATIONS_TESTING_H_

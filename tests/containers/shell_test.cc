@@ -67,6 +67,7 @@ TEST_F(Shell, WorksOnFiles) {
 TEST_F(Shell, SeesWhatTheHostChanges) {
   Bundle bundle = BusyboxBundle("bundle");
   WriteFile(bundle.rootfs() + "/note", "first");
+  bundle.config()["annotations"]["dev.lisafs.cache"] = "shared";
   bundle.SetScript("sleep 1000");
   Container container(*this, bundle, Id("host-changes"));
   EXPECT_EQ(container.Exec("cat /note; ls /tmp").out, "first");

@@ -301,6 +301,7 @@ TEST_F(SharedTest, WhatIsWatchedIsKeptLonger) {
   MakeDirectory(files_->OnHost("d"));
   WriteFile(files_->OnHost("d/a"), "a");
   auto look = [&] {
+    EXPECT_EQ(ListDirectory(*files_ / "d").size(), 1u);
     EXPECT_TRUE(Exists(*files_ / "d"));
     EXPECT_FALSE(Exists(*files_ / "d/none"));
     EXPECT_EQ(StatOf(*files_ / "d").st_nlink, 2u);

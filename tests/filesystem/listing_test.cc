@@ -68,7 +68,7 @@ class Changing {
     std::mt19937 random(static_cast<unsigned>(thread));
     while (GoesOn()) List(random, [](const auto&) {});
   }
-  // Stops before the end, or looks at attributes.
+  // Stops before the end, and looks at attributes.
   void ListInPart(int thread) {
     std::mt19937 random(static_cast<unsigned>(thread));
     std::vector<char> buffer(64 << 10);
@@ -81,6 +81,29 @@ class Changing {
                "stat");
       }
       usleep(random() % 2000);
+    }
+  }
+
+  // What others change shows soon.
+  void ChangeOnHost(const std::string& host) {
+    const std::string name = "on-host", path = host + "/" + name;
+    auto shows = [&](bool is_there) {
+      const auto start = steady_clock::now();
+      bool found = !is_there;
+      while (found != is_there && steady_clock::now() - start < std::chrono::seconds(3)) {
+        DIR* list = opendir(directory_.c_str());
+        Expect(list != nullptr, "opendir");
+        found = false;
+        while (const dirent* entry = readdir(list)) found = found || entry->d_name == name;
+        closedir(list);
+      }
+      Expect(found == is_there, is_there ? "what the host has made does not show" : "what the host has removed shows");
+    };
+    while (GoesOn()) {
+      Expect(mknod(path.c_str(), S_IFREG | 0600, 0) == 0, "mknod on the host");
+      shows(true);
+      Expect(unlink(path.c_str()) == 0, "unlink on the host");
+      shows(false);
     }
   }
 
@@ -153,6 +176,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, ListingTest,
                          testing::Values(Shape{"Few", true, 20, 3, 3, 1, 1}, Shape{"Some", true, 1000, 3, 2, 1, 5},
                                          Shape{"Many", true, 100'000, 1, 2, 0, 200},
                                          Shape{"FewShared", false, 20, 3, 3, 1, 1},
+                                         Shape{"FewQuietShared", false, 20, 0, 3, 1, 1},
                                          Shape{"ManyShared", false, 100'000, 1, 2, 0, 200}),
                          [](const auto& info) { return info.param.name; });
 
@@ -178,6 +202,7 @@ TEST_P(ListingTest, IsExactWhileTheDirectoryChanges) {
   for (int i = 0; i < shape.partial; ++i) {
     threads.emplace_back([&, thread = static_cast<int>(threads.size())] { changing.ListInPart(thread); });
   }
+  if (!shape.exclusive) threads.emplace_back([&] { changing.ChangeOnHost(files.OnHost("d")); });
   for (std::thread& thread : threads) thread.join();
   EXPECT_GT(changing.lists(), shape.staying < 10'000 ? 100 : 3);
   RecordProperty("lists", changing.lists());
@@ -223,6 +248,27 @@ TEST(ListingCacheTest, RecoversFromWhoStopsBeforeTheEnd) {
     ASSERT_EQ(mknod((files / "d/again-").append(std::to_string(i)).c_str(), S_IFREG | 0600, 0), 0);
     EXPECT_TRUE(is_cached());
   }
+}
+
+// Who looks at each entry's attributes gets them with the listing, all but few.
+TEST(ListingCacheTest, AttributesComeWithTheListing) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  constexpr int kFiles = 3000;
+  MountedDirectory files({.exclusive = true});
+  ASSERT_TRUE(files.ok());
+  MakeDirectory(files.OnHost("d"));
+  for (int i = 0; i < kFiles; ++i) {
+    ASSERT_EQ(mknod(files.OnHost("d/" + std::to_string(i)).c_str(), S_IFREG | 0600, 0), 0);
+  }
+  DIR* list = opendir((files / "d").c_str());
+  ASSERT_NE(list, nullptr);
+  while (const dirent* entry = readdir(list)) {
+    struct stat stat;
+    ASSERT_EQ(fstatat(dirfd(list), entry->d_name, &stat, AT_SYMLINK_NOFOLLOW), 0) << entry->d_name;
+  }
+  closedir(list);
+  EXPECT_LT(files.Calls(Mid::kWalkStat), uint64_t{kFiles / 10});
+  EXPECT_LT(files.Calls(Mid::kListStat), uint64_t{kFiles / 50});
 }
 
 }  // namespace
