@@ -21,7 +21,7 @@ build_packages=(
 # clang: for tests/fuzz.
 other_packages=(
   libbenchmark-dev libgmock-dev libgtest-dev
-  acl attr ca-certificates crun git jq mmdebstrap openssl podman procps prometheus python3 python3-venv runsc sqlite3 strace systemd tmux
+  acl attr btrfs-progs ca-certificates crun git jq mmdebstrap openssl podman procps prometheus python3 python3-venv runsc sqlite3 strace systemd tmux
   golang-1.19-go golang-gvisor-gvisor-dev
   bindfs fio fuse-overlayfs make
   clang-14 libclang-rt-14-dev

@@ -87,8 +87,9 @@ bool SwitchOnIoUring() {
 
 }  // namespace
 
-MountedDirectory::MountedDirectory(const Options& options) {
-  MakeDirectory(host_);
+MountedDirectory::MountedDirectory(const Options& options)
+    : host_(options.host.empty() ? directory_ / "host" : options.host) {
+  if (options.host.empty()) MakeDirectory(host_);
   MountOverlays(options.overlays);
   if (options.single_file) {
     WriteFile(host_ + "/file", "content");

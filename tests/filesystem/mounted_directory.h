@@ -27,6 +27,7 @@ class MountedDirectory {
     bool exclusive = false;    // Nobody changes the files on the host.
     bool watch = false;        // Others' changes are told.
     int overlays = 0;          // host() is an overlayfs, or one upon another.
+    std::string host;          // A directory that there is, to be host().
   };
   explicit MountedDirectory(const Options& options);
   // Unmounts, and expects both programs to end by themselves and without failure, unless they were killed.
@@ -66,7 +67,7 @@ class MountedDirectory {
 
   TempDir directory_;
   int overlays_ = 0;  // Mounted.
-  const std::string host_ = directory_ / "host";
+  const std::string host_;
   std::string mounted_ = directory_ / "mounted";
   bool io_uring_ = false;
   std::optional<Process> gofer_;
