@@ -86,15 +86,6 @@ Registry::~Registry() {
   if (watcher_.joinable()) watcher_.join();
 }
 
-absl::Status Registry::PublishAll(const Entry& entry) {
-  auto file = entry.directory.OpenPolicy();
-  if (!file.ok()) return file.status();
-  for (int i = 0; i < entry.sandbox.mounts_size(); ++i) {
-    LISAFS_RETURN_IF_NOT_OK(PublishPolicy(*file, i, entry.sandbox.mounts(i).policy()));
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Read(const SandboxDirectory& directory,
                                                                 const std::string& id) {
   auto state = directory.ReadState();

@@ -71,6 +71,15 @@ absl::StatusOr<ContainerMounts> MountsOf(const SandboxDirectory& directory) {
 
 }  // namespace
 
+absl::Status Registry::PublishAll(const Entry& entry) {
+  auto file = entry.directory.OpenPolicy();
+  if (!file.ok()) return file.status();
+  for (int i = 0; i < entry.sandbox.mounts_size(); ++i) {
+    LISAFS_RETURN_IF_NOT_OK(PublishPolicy(*file, i, entry.sandbox.mounts(i).policy()));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Registry::CheckMayAdd(const Entry& sandbox, const std::string& target) {
   if (sandbox.sandbox.has_own_client()) {
     return absl::FailedPreconditionError(

@@ -12,11 +12,13 @@
 //   probe eat MEGABYTES         uses that much memory
 //   probe attack PID            prints what of another process it can read, trace or take, one a line
 //   probe acl FILE [UID]        gives UID rights to FILE by an ACL; without UID prints who has them
+//   probe filecap FILE [set]    gives FILE a capability; prints whose root has it, or "own" if that is the caller's
 //   probe create FILE N         opens FILE, making it if need be, and removes it, N times; prints each open that failed
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
 #include <sched.h>
@@ -132,6 +134,21 @@ int PrintAcl(const char* path) {
   return count > 0 ? 0 : 1;
 }
 
+int SetFileCapability(const char* path) {
+  vfs_cap_data data = {VFS_CAP_REVISION_2, {{1 << CAP_NET_BIND_SERVICE, 0}, {0, 0}}};
+  if (setxattr(path, "security.capability", &data, sizeof data, 0) == 0) return 0;
+  perror(path);
+  return 1;
+}
+
+int PrintFileCapability(const char* path) {
+  vfs_ns_cap_data data;
+  ssize_t size = getxattr(path, "security.capability", &data, sizeof data);
+  if (size == XATTR_CAPS_SZ_3) printf("%u\n", data.rootid);
+  if (size == XATTR_CAPS_SZ_2) puts("own");
+  return size > 0 ? 0 : 1;
+}
+
 int Eat(size_t megabytes) {
   std::vector<char> memory(megabytes << 20, 'x');
   return memory[megabytes] == 'x' ? 0 : 1;
@@ -194,6 +211,7 @@ int main(int argc, char** argv) {
   if (strcmp(what, "attack") == 0 && argc == 3) return AttackProcess(atoi(argv[2]));
   if (strcmp(what, "acl") == 0 && argc == 3) return PrintAcl(argv[2]);
   if (strcmp(what, "acl") == 0 && argc == 4) return SetAcl(argv[2], strtoul(argv[3], nullptr, 10));
+  if (strcmp(what, "filecap") == 0) return argc == 3 ? PrintFileCapability(argv[2]) : SetFileCapability(argv[2]);
   if (strcmp(what, "connect") == 0 && argc == 3) return Connect(argv[2]);
   if (strcmp(what, "lock") == 0 && argc == 3) return Lock(argv[2]);
   if (argc != 4) return 2;

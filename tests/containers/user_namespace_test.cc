@@ -64,10 +64,11 @@ constexpr char kWork[] = R"sh(
   dd if=/dev/zero of=large bs=64k count=20 2> /dev/null && chown 1000 large
   touch -d @1000000000 mine && mkdir deep && touch deep/file && rm -r deep
   probe acl hard 42 && probe acl hard
+  probe filecap mine set && probe filecap mine
 )sh";
 constexpr char kWorkSays[] =
     "mine 0:0\nuser 1000:1000\nforeign 65534:65534\nsecret\n"
-    "made 0:0 644\ndirectory 0:0 755\nlink 0:0 777\nfifo 0:0 644\nmade 5:6 6755\n42\n";
+    "made 0:0 644\ndirectory 0:0 755\nlink 0:0 777\nfifo 0:0 644\nmade 5:6 6755\n42\nown\n";
 
 class UserNamespace : public Host, public testing::WithParamInterface<const char*> {
  protected:
@@ -119,6 +120,9 @@ class UserNamespace : public Host, public testing::WithParamInterface<const char
     EXPECT_EQ(ReadFile(data + "/hard"), "secret\nmore\n");
     EXPECT_EQ(RunProgram({DataFile("tests/containers/probe"), "acl", data + "/hard"}).out,
               std::to_string(first + 42) + "\n");
+    // To the host it is no capability of its own root's.
+    EXPECT_EQ(RunProgram({DataFile("tests/containers/probe"), "filecap", data + "/mine"}).out,
+              first == 0 ? "own\n" : std::to_string(first) + "\n");
   }
 
   Ran RunIn(const std::string& runtime, const Bundle& bundle) {
@@ -155,11 +159,11 @@ TEST_P(UserNamespace, MountThatHasAMapOfItsOwn) {
   bundle.AddBind(data, "/data");
   MapIds(bundle.config()["mounts"].back(), Range(50000, kFirst, 2000));
   // The container knows 3000, the mount does not.
-  bundle.SetScript(std::string(kWork) + "! chown 3000 mine && ! chgrp 3000 mine\n");
+  bundle.SetScript(std::string(kWork) + "! chown 3000 directory && ! chgrp 3000 directory\n");
   Ran ran = RunIn(GetParam(), bundle);
   ExpectWorked(ran, data, 50000, 0);
-  EXPECT_THAT(ran.err, HasSubstr("chown: mine: Value too large"));
-  EXPECT_EQ(Owner(data + "/mine"), "50000:50000");
+  EXPECT_THAT(ran.err, HasSubstr("chown: directory: Value too large"));
+  EXPECT_EQ(Owner(data + "/directory"), "50000:50000");
 }
 
 INSTANTIATE_TEST_SUITE_P(Runtimes, UserNamespace, testing::Values("runc", "crun"),
@@ -294,6 +298,10 @@ TEST_F(IdMaps, GofersHaveRightsOverTheContainersIdsAlone) {
   EXPECT_THAT(with.Exec("cat /secret").err, HasSubstr("Permission denied"));
   EXPECT_EQ(reads.Exec("cat /secret").out, "the host's");
   EXPECT_EQ(writes.Exec("cat /secret").out, "the host's");
+
+  // lisafsd still sees what it serves.
+  Ran recorded = Control({"record", with.id(), "/", "--seconds", "1"});
+  EXPECT_TRUE(recorded.ok()) << recorded;
 
   // Of mounts that come later, too.
   const std::string data = Data("data", kFirst, 7);
