@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "tests/containers/host.h"
@@ -71,6 +72,23 @@ TEST_F(Podman, UserNamespaceWithAnIdMappedVolume) {
   ASSERT_EQ(stat(Path("volume/made").c_str(), &made), 0);
   EXPECT_EQ(made.st_uid, 5u);
   EXPECT_EQ(made.st_gid, 6u);
+}
+
+TEST_F(Podman, UserNamespaceOfItsChoice) {
+  // From what the host sets apart for containers: here, in this test's own view of it.
+  WriteFile(Path("subids"), "containers:200000:262144\n");
+  const char* files[] = {"/etc/subuid", "/etc/subgid"};
+  for (const char* file : files) {
+    if (mount(Path("subids").c_str(), file, nullptr, MS_BIND, nullptr) != 0) GTEST_SKIP() << "the host has no " << file;
+  }
+  ASSERT_EQ(chmod(Path("").c_str(), 0711), 0);
+  Ran ran = RunImage({"--rm", "--userns=auto:size=65536"},
+                     {"sh", "-c",
+                      "stat -c %u:%g /etc; echo x > /made && chown 5:6 /made && stat -c %u:%g /made; "
+                      "cat /proc/self/uid_map"});
+  for (const char* file : files) EXPECT_EQ(umount(file), 0);
+  EXPECT_TRUE(ran.ok()) << ran;
+  EXPECT_THAT(ran.out, testing::MatchesRegex("0:0\n5:6\n *0 +200000 +65536\n"));
 }
 
 TEST_F(Podman, RunsWithAVolume) {
