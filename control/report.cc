@@ -37,6 +37,7 @@ std::string Options(const control::v1::Mount& mount) {
   if (spec.nodev()) options += ",nodev";
   if (spec.noexec()) options += ",noexec";
   if (spec.recursive()) options += ",rec";
+  if (spec.has_id_map()) options += spec.id_map_recursive() ? ",ridmap" : ",idmap";
   if (policy.cache() == MountSpec::CACHE_EXCLUSIVE) options += ",exclusive";
   if (policy.cache() == MountSpec::CACHE_SHARED) options += ",shared";
   if (spec.withhold_descriptors() || policy.withhold_descriptors()) options += ",withhold";

@@ -46,6 +46,7 @@ TEST(Report, Mounts) {
   response.mutable_entries(0)->mutable_mount()->mutable_policy()->set_cache(control::v1::MountSpec::CACHE_EXCLUSIVE);
   response.mutable_entries(1)->mutable_mount()->mutable_policy()->set_cache(control::v1::MountSpec::CACHE_SHARED);
   response.mutable_entries(1)->mutable_mount()->mutable_spec()->set_nosuid(true);
+  response.mutable_entries(1)->mutable_mount()->mutable_spec()->mutable_id_map();
   response.mutable_entries(1)->mutable_mount()->mutable_spec()->set_open_host_sockets(true);
   response.mutable_entries(1)->mutable_mount()->mutable_spec()->set_open_host_fifos(true);
   response.mutable_entries(1)->mutable_mount()->mutable_policy()->set_revoked(true);
@@ -58,8 +59,8 @@ TEST(Report, Mounts) {
             "/da\\x09ta  rw,exclusive  1,200     0         0  /srv\n"
             "\n"
             "sandbox web\n"
-            "TARGET     OPTIONS                                         FILES  OPEN  CHANNELS  SOURCE\n"
-            "/da\\x09ta  ro,nosuid,shared,uds-open,fifo,ops=9/3,revoked  1,200     0         0  /srv\n"
+            "TARGET     OPTIONS                                               FILES  OPEN  CHANNELS  SOURCE\n"
+            "/da\\x09ta  ro,nosuid,idmap,shared,uds-open,fifo,ops=9/3,revoked  1,200     0         0  /srv\n"
             "/da\\x09ta failed: plugin killed by signal 9\n");
 }
 
