@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/fd.h"
+#include "sandbox/oci/id_map_option.h"
 
 namespace lisafs {
 namespace {
@@ -70,7 +71,7 @@ class OciConfig::Reader {
       if (!config.working_directory_.empty()) config.working_directory_ = Cleaned(config.working_directory_);
     }
     ReadNamespaces(config);
-    CheckIdMaps(config);
+    CompleteIdMaps(config);
     ReadAnnotations(config);
     if (const Json* hooks = Member(document_, "", "hooks", Json::value_t::object)) {
       Member(*hooks, "hooks.", "createRuntime", Json::value_t::array);
@@ -248,11 +249,20 @@ class OciConfig::Reader {
     }
   }
 
-  void CheckIdMaps(const OciConfig& config) {
-    for (const OciMount& mount : config.mounts_) {
-      if (mount.options.id_mapped && !mount.id_map && !config.user_namespace_) {
-        Fail(absl::StrCat("mount ", mount.target),
-             "option idmap cannot be honoured: neither the mount nor the container maps ids");
+  // What options say, where a mount has no map beside them.
+  void CompleteIdMaps(OciConfig& config) {
+    const std::optional<OciUserNamespace>& container = config.user_namespace_;
+    for (OciMount& mount : config.mounts_) {
+      if (!mount.options.id_mapped || mount.id_map) continue;
+      const std::string name = absl::StrCat("mount ", mount.target);
+      if (!mount.options.id_map.empty()) {
+        const bool is_new = container && container->path.empty();
+        auto map = ParseIdMapOption(mount.options.id_map, is_new ? &container->id_map : nullptr);
+        if (!map.ok())
+          return Fail(name, absl::StrCat("option idmap=", mount.options.id_map, ": ", map.status().message()));
+        mount.id_map = *std::move(map);
+      } else if (!container) {
+        Fail(name, "option idmap cannot be honoured: neither the mount nor the container maps ids");
       }
     }
   }
@@ -307,9 +317,10 @@ std::string OciConfig::Rewritten(const std::string& root, std::span<const Replac
     if (!mount.contains("options") || mount["options"].is_null()) continue;
     Json options = Json::array();
     for (const Json& option : mount["options"]) {
-      if (option == "idmap" || option == "ridmap") continue;
+      const std::string text = option.get<std::string>();
+      if (text == "idmap" || text == "ridmap" || text.starts_with("idmap=") || text.starts_with("ridmap=")) continue;
       // What is mounted below the old source is part of the new one.
-      options.push_back(option == "rbind" ? Json("bind") : option);
+      options.push_back(text == "rbind" ? Json("bind") : option);
     }
     mount["options"] = std::move(options);
   }

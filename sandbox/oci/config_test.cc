@@ -218,7 +218,7 @@ TEST(OciConfig, RefusesWhatItCannotHonourByName) {
       {bind({"bind", "rshared"}), "mount /d: option rshared cannot be honoured"},
       {bind({"bind", "idmap"}),
        "mount /d: option idmap cannot be honoured: neither the mount nor the container maps ids"},
-      {bind({"bind", "idmap=uids=0-1-2"}), "mount /d: option idmap=uids=0-1-2 cannot be honoured"},
+      {bind({"bind", "idmap=uids=0-1-2"}), "mount /d: option idmap=uids=0-1-2: not uids=… and gids=…"},
       {bind({"bind", "secret"}), "mount /d: option secret is not known"},
       {WithMaps(json::array({json::object()}), Range(0, 1, 1)), "mounts[0].uidMappings: containerID must be an id"},
       {WithMaps(Range(0, 1, 1), Range(0, -1, 1)), "mounts[0].gidMappings: hostID must be an id"},
@@ -246,11 +246,16 @@ TEST(OciConfig, ReadsIdMaps) {
   json config = WithMaps(Range(0, 100000, 10), Range(5, 200000, 20));
   config["mounts"].push_back(
       {{"destination", "/e"}, {"type", "bind"}, {"source", "/e"}, {"options", {"rbind", "ridmap"}}});
+  config["mounts"].push_back({{"destination", "/f"},
+                              {"type", "bind"},
+                              {"source", "/f"},
+                              {"options", {"bind", "idmap=uids=5-0-1;gids=@5-0-1", "ro"}}});
   config["linux"] = {
       {"namespaces", {{{"type", "user"}}}}, {"uidMappings", Range(0, 300000, 7)}, {"gidMappings", Range(0, 400000, 7)}};
   auto parsed = OciConfig::Parse(config.dump(), "/b");
   ASSERT_TRUE(parsed.ok()) << parsed.status();
-  const OciMount &with_ids = parsed->mounts()[0], &containers = parsed->mounts()[1];
+  const OciMount &with_ids = parsed->mounts()[0], &containers = parsed->mounts()[1], &option = parsed->mounts()[2];
+  EXPECT_EQ(option.id_map, (IdMap{{{5, 0, 1}}, {{5, 400000, 1}}}));
   EXPECT_TRUE(with_ids.options.id_mapped && !with_ids.options.id_mapped_recursive);
   EXPECT_EQ(with_ids.id_map, (IdMap{{{0, 100000, 10}}, {{5, 200000, 20}}}));
   EXPECT_TRUE(containers.options.id_mapped && containers.options.id_mapped_recursive);
@@ -261,10 +266,12 @@ TEST(OciConfig, ReadsIdMaps) {
 
   // The low-level runtime finds nothing left to map.
   json rewritten =
-      json::parse(parsed->Rewritten("/r", std::vector<OciConfig::Replacement>{{0, "/0"}, {1, "/1"}}, {"h"}));
+      json::parse(parsed->Rewritten("/r", std::vector<OciConfig::Replacement>{{0, "/0"}, {1, "/1"}, {2, "/2"}}, {"h"}));
+  EXPECT_EQ(rewritten["mounts"][2]["options"], json::parse(R"(["bind", "ro"])"));
   EXPECT_EQ(rewritten["mounts"][0], json::parse(R"({"destination": "/d", "type": "bind", "source": "/0"})"));
   EXPECT_EQ(rewritten["mounts"][1]["options"], json::parse(R"(["bind"])"));
 
+  config["mounts"].erase(2);
   config["linux"] = {{"namespaces", {{{"type", "user"}, {"path", "/proc/7/ns/user"}}}}};
   parsed = OciConfig::Parse(config.dump(), "/b");
   ASSERT_TRUE(parsed.ok()) << parsed.status();

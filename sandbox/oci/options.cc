@@ -46,11 +46,12 @@ struct Refused {
 
 constexpr absl::string_view kNoPropagation =
     "mounts made on the host later do not show inside, nor the other way round";
-constexpr absl::string_view kNoInlineMapping = "uidMappings and gidMappings say which ids";
 
 constexpr Refused kRefused[] = {
-    {"shared", kNoPropagation}, {"rshared", kNoPropagation}, {"slave", kNoPropagation},
-    {"rslave", kNoPropagation}, {"idmap", kNoInlineMapping}, {"ridmap", kNoInlineMapping},
+    {"shared", kNoPropagation},
+    {"rshared", kNoPropagation},
+    {"slave", kNoPropagation},
+    {"rslave", kNoPropagation},
 };
 
 }  // namespace
@@ -69,9 +70,14 @@ absl::StatusOr<OciMountOptions> ReadBindOptions(const std::vector<std::string>& 
   OciMountOptions out = FindBindOptions(options);
   for (const std::string& option : options) {
     if (option == "bind" || option == "rbind") continue;
-    if (option == "idmap" || option == "ridmap") {
+    const std::string name = option.substr(0, option.find('='));
+    if (name == "idmap" || name == "ridmap") {
       out.id_mapped = true;
-      out.id_mapped_recursive = option == "ridmap";
+      out.id_mapped_recursive = name == "ridmap";
+      out.id_map = option.substr(std::min(name.size() + 1, option.size()));
+      if (out.id_map.empty() && option != name) {
+        return absl::InvalidArgumentError(absl::StrCat("option ", option, " has no ids"));
+      }
       continue;
     }
     const auto* honoured = std::find_if(std::begin(kHonoured), std::end(kHonoured),
@@ -81,10 +87,8 @@ absl::StatusOr<OciMountOptions> ReadBindOptions(const std::vector<std::string>& 
       continue;
     }
     if (std::find(std::begin(kPassedOn), std::end(kPassedOn), option) != std::end(kPassedOn)) continue;
-    // "idmap=…", which crun knows.
-    std::string name = option.substr(0, option.find('='));
     const auto* refused = std::find_if(std::begin(kRefused), std::end(kRefused),
-                                       [&](const Refused& candidate) { return candidate.name == name; });
+                                       [&](const Refused& candidate) { return candidate.name == option; });
     return absl::InvalidArgumentError(refused != std::end(kRefused)
                                           ? absl::StrCat("option ", option, " cannot be honoured: ", refused->why)
                                           : absl::StrCat("option ", option, " is not known"));

@@ -17,8 +17,9 @@ struct OciMountOptions {
   bool nosuid = false;
   bool nodev = false;
   bool noexec = false;
-  bool id_mapped = false;            // idmap or ridmap
+  bool id_mapped = false;            // idmap or ridmap, with or without ids
   bool id_mapped_recursive = false;  // ridmap
+  std::string id_map;                // idmap=…, ridmap=…: ParseIdMapOption
 };
 
 // Of a mount that is no bind mount: only `bind` and `recursive`, nothing is judged.

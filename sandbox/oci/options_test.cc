@@ -25,6 +25,7 @@ TEST(OciOptions, HonoursTheLastOfEachKind) {
       {{"rbind", "rro", "rnosuid", "rnodev", "rnoexec"},
        {.bind = true, .recursive = true, .read_only = true, .nosuid = true, .nodev = true, .noexec = true}},
       {{"idmap"}, {.id_mapped = true}},
+      {{"idmap=uids=x"}, {.id_mapped = true, .id_map = "uids=x"}},
       {{"idmap", "ridmap"}, {.id_mapped = true, .id_mapped_recursive = true}},
       {{"noatime", "relatime", "strictatime", "private", "defaults", "rnostrictatime"}, {}},
   };
@@ -40,11 +41,12 @@ TEST(OciOptions, HonoursTheLastOfEachKind) {
     EXPECT_EQ(read->noexec, c.expected.noexec);
     EXPECT_EQ(read->id_mapped, c.expected.id_mapped);
     EXPECT_EQ(read->id_mapped_recursive, c.expected.id_mapped_recursive);
+    EXPECT_EQ(read->id_map, c.expected.id_map);
   }
 }
 
 TEST(OciOptions, RefusesByName) {
-  for (const char* option : {"shared", "rshared", "slave", "rslave", "idmap=uids=0-1-2", "ridmap="}) {
+  for (const char* option : {"shared", "rshared", "slave", "rslave"}) {
     auto read = ReadBindOptions({"bind", option});
     ASSERT_FALSE(read.ok()) << option;
     EXPECT_THAT(read.status().message(), HasSubstr(std::string("option ") + option + " cannot be honoured: "));
@@ -54,6 +56,10 @@ TEST(OciOptions, RefusesByName) {
     ASSERT_FALSE(read.ok()) << option;
     EXPECT_THAT(read.status().message(), HasSubstr(std::string("option ") + option + " is not known"));
   }
+}
+
+TEST(OciOptions, IdsMustBeThereAfterAnEqualsSign) {
+  EXPECT_THAT(ReadBindOptions({"bind", "ridmap="}).status().message(), HasSubstr("option ridmap= has no ids"));
 }
 
 TEST(OciOptions, OtherMountsAreNotJudged) {

@@ -72,6 +72,12 @@ TEST_F(Podman, UserNamespaceWithAnIdMappedVolume) {
   ASSERT_EQ(stat(Path("volume/made").c_str(), &made), 0);
   EXPECT_EQ(made.st_uid, 5u);
   EXPECT_EQ(made.st_gid, 6u);
+  if (PlainRuntime()) return;
+  ASSERT_EQ(chown(Path("volume").c_str(), 2000, 2000), 0);
+  ran = RunImage({"--rm", "--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536", "--volume",
+                  Path("volume") + ":/volume:idmap=uids=@2000-1-1;gids=2000-100002-1"},
+                 {"stat", "-c", "%u:%g", "/volume"});
+  EXPECT_EQ(ran.out, "1:2\n") << ran;
 }
 
 TEST_F(Podman, UserNamespaceOfItsChoice) {
