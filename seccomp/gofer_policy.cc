@@ -60,7 +60,7 @@ void AllowReading(SeccompPolicy& policy, const GoferPolicyOptions& options) {
       .Allow(SCMP_SYS(statx), "WalkStat, ListStat",
              {ArgIsDescriptor(0), ArgMasked(2, ~uint32_t{AT_STATX_DONT_SYNC}, kOfName,
                                             "AT_SYMLINK_NOFOLLOW|AT_NO_AUTOMOUNT, and AT_STATX_DONT_SYNC or not")})
-      .Allow(SCMP_SYS(fstatfs), "FStatFS")
+      .Allow(SCMP_SYS(fstatfs), "FStatFS, Getdents64")
       .Allow(SCMP_SYS(readlinkat), "ReadLinkAt", {ArgIsDescriptor(0)})
       .Allow(SCMP_SYS(getdents64), "Getdents64, ListStat")
       .Allow(SCMP_SYS(lseek), "Getdents64, ListStat: a directory's position; Seek")
