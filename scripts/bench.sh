@@ -2,12 +2,14 @@
 # Runs one benchmark, side by side with its peers.
 #
 # usage: bench.sh rpc [channel|socket|one-cpu] [--json]
+#        bench.sh counting
 #        bench.sh gofer [--json]
 #        bench.sh fuse [--json]
 #        bench.sh listing [--json]
 #        bench.sh fs [operations|fio|trees] [--json] [--quick] [--rounds N] [--systems NAME,...] [--plot FILE.svg] [--directory DIR]
 #   rpc      one null request and its answer between two processes: over shared memory (channel), with both processes on one CPU
 #            (one-cpu), and over a socket
+#   counting what the counters cost a null request, on a CPU each and on one
 #   gofer    file operations of gVisor's own client, one at a time, on lisafs-gofer and on gVisor's gofer;
 #            "null" is a server that answers at once without any work, the bound of what a gofer can reach with this client
 #   fuse     single operations on a mount of lisafs, with FUSE as ever and over io_uring, by one process and by several
@@ -59,6 +61,13 @@ case $name in
     printf '{"Replace": {"%s": "%s"}}' "$gocode/src/gvisor.dev/gvisor/pkg/p9/exchange.go" "$ROOT/benchmarks/go/p9_exchange.go" >"$programs/overlay.json"
     (cd "$ROOT/benchmarks/go" && CGO_ENABLED=0 GO111MODULE=off GOPATH=$gocode GOFLAGS='' /usr/lib/go-1.19/bin/go build \
       -tags p9 -overlay "$programs/overlay.json" -o "$programs/rpc-p9" measure.go p9.go) >&2 || rm -f "$programs/rpc-p9"
+    ;;
+  counting)
+    prepare
+    build_cc benchmarks rpc
+    "$programs/rpc" counting
+    taskset --cpu-list 0 "$programs/rpc" counting
+    exit
     ;;
   gofer)
     [[ $EUID == 0 ]] || die "gofer: must run as root, since lisafs-gofer confines itself"
