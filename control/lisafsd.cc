@@ -45,8 +45,10 @@ std::string Sibling(const std::string& name) {
 // From the configuration file, where the command line does not say otherwise.
 Config ParseOptions(int argc, char** argv) {
   Config config;
-  config.programs = {
-      .gofer = Sibling("lisafs-gofer"), .plugin = Sibling("lisafs-plugin"), .broker = Sibling("lisafs-broker")};
+  config.programs = {.gofer = Sibling("lisafs-gofer"),
+                     .plugin = Sibling("lisafs-plugin"),
+                     .broker = Sibling("lisafs-broker"),
+                     .waker = Sibling("lisafs-waker")};
   config.programs.cgroup.enabled = true;
   CLI::App app("Serves the control plane of this host's sandboxes on a unix socket.", "lisafsd");
   app.set_version_flag("--version", "lisafsd " + std::string(kVersion));
@@ -197,7 +199,7 @@ int Main(int argc, char** argv) {
   GiveUpPrivileges();
   const Config config = ParseOptions(argc, argv);
   if (absl::Status log = SetUpLog(config); !log.ok()) Die("log", std::string(log.message()));
-  OrDie(TrustedDenyList({.starts_programs = true, .fuse_io_uring = config.programs.fuse_io_uring}).Install());
+  OrDie(TrustedDenyList({.fuse_io_uring = config.programs.fuse_io_uring}).Install());
   // Before there are other threads, which inherit it.
   sigset_t signals = StopSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);

@@ -22,6 +22,7 @@
 #include "sandbox/fuse_mount.h"
 #include "sandbox/id_map.h"
 #include "sandbox/id_map_message.h"
+#include "sandbox/start_waker.h"
 #include "sandbox/user_namespace.h"
 
 namespace lisafs {
@@ -166,13 +167,21 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::MakeAdded(const Entry
     Fd mount = prepared.TakeMount();
     struct statx stat;
     if (statx(mount.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &stat) != 0) return ErrnoStatus(errno);
-    return Annotate("target", container->Add(std::move(mount),
-                                             {.path = request.mount().target(),
-                                              .type = static_cast<mode_t>(stat.stx_mode & S_IFMT),
-                                              .create = request.create_target(),
-                                              .uid = FirstId(ids->uids),
-                                              .gid = FirstId(ids->gids)},
-                                             steady_clock::now() + kContainerPatience));
+    auto copy = container->Add(std::move(mount),
+                               {.path = request.mount().target(),
+                                .type = static_cast<mode_t>(stat.stx_mode & S_IFMT),
+                                .create = request.create_target(),
+                                .uid = FirstId(ids->uids),
+                                .gid = FirstId(ids->gids)},
+                               steady_clock::now() + kContainerPatience);
+    if (!copy.ok()) return Annotate("target", copy.status());
+    if (!programs_.waker.empty() && *copy) {
+      std::vector<Fd> trees;
+      trees.push_back(*std::move(copy));
+      auto woken = StartWaker(programs_.waker, plugin.pid(), container->init(), std::move(trees));
+      if (!woken) spdlog::warn("lisafs-waker: {}: {}", woken.error().what, woken.error().error.ToString());
+    }
+    return absl::OkStatus();
   });
   if (!entry.ok()) return entry.status();
   (*entry)->added_target = request.mount().target();
@@ -226,6 +235,10 @@ absl::Status Registry::RemoveMount(const RemoveMountRequest& request, absl::Func
     std::lock_guard lock(mutex_);
     mount->deleting = sandbox->deleting;
     return Annotate(name, unmounted);
+  }
+  {
+    std::lock_guard lock(mutex_);
+    if (mount->plugin) EndWaker(mount->plugin->pid());
   }
   absl::Status dropped = Drop(*sandbox, number, force ? milliseconds(0) : kEndPatience);
   if (!dropped.ok()) return Annotate(name, dropped);

@@ -1,6 +1,8 @@
 #ifndef LISAFS_PLUGIN_HANDLE_H_
 #define LISAFS_PLUGIN_HANDLE_H_
 
+#include <fcntl.h>
+
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -16,9 +18,20 @@ namespace lisafs {
 // What a file that the container opened stands for: an open FD, and the host's own descriptor if the server donated it
 // and the kernel does not pass the file through.
 struct Handle {
-  Handle(Client& client, Pinned node, Fdid fd, Fd host, bool read_write = false)
-      : client(client), pinned(std::move(node).Lasting()), fd(fd), read_write(read_write), host(std::move(host)) {}
-  ~Handle() { client.CloseLater(fd); }
+  // `flags` are open(2)'s.
+  Handle(Client& client, Pinned node, Fdid fd, Fd host, uint32_t flags = O_RDONLY)
+      : client(client),
+        pinned(std::move(node).Lasting()),
+        fd(fd),
+        read_write((flags & O_ACCMODE) == O_RDWR),
+        writes((flags & O_ACCMODE) != O_RDONLY),
+        host(std::move(host)) {
+    if (writes) this->node->CountWriters(1);
+  }
+  ~Handle() {
+    if (writes) node->CountWriters(-1);
+    client.CloseLater(fd);
+  }
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
 
@@ -28,6 +41,7 @@ struct Handle {
   const NodeRef& node = pinned.ref();
   const Fdid fd;
   const bool read_write;  // Opened for both, as a mapping for writing needs it.
+  const bool writes;      // Opened for writing.
   Fd host;                // Does not change once the kernel knows of the handle.
 };
 

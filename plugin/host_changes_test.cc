@@ -27,7 +27,7 @@ class HostChangesTest : public testing::Test {
     int pair[2];
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     socket_ = Fd(pair[0]);
-    changes_.emplace(Fd(pair[1]), nodes_, absent_, watches_, kernel_);
+    changes_.emplace(Fd(pair[1]), nodes_, absent_, watches_, waker_, kernel_);
   }
   uint64_t Intern(uint64_t parent, const std::string& path, uint16_t mode) {
     auto file = client_.Add(path, mode);
@@ -54,6 +54,7 @@ class HostChangesTest : public testing::Test {
   InodeTable nodes_{client_};
   AbsentNames absent_;
   Watches watches_;
+  WakerLink waker_{nodes_};
   RecordingKernel kernel_;
   uint64_t file_ = 0;
   Fd socket_;

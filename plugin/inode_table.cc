@@ -98,6 +98,30 @@ Identity InodeTable::ParentIdentity(const Node& node) {
   return node.names_.empty() ? node.identity() : node.names_.back()->parent->identity();
 }
 
+std::optional<std::string> InodeTable::PathOf(const Node& node, size_t max_size) {
+  Locked lock(*this);
+  std::vector<const std::string*> names;
+  size_t size = 0;
+  for (const Node* at = &node; !IsRoot(*at); at = at->names_.back()->parent) {
+    if (at->names_.empty()) return std::nullopt;
+    names.push_back(&at->names_.back()->name);
+    size += names.back()->size() + 1;
+    if (size > max_size + 1) return std::nullopt;
+  }
+  std::string path;
+  path.reserve(size);
+  for (auto name = names.rbegin(); name != names.rend(); ++name) {
+    if (!path.empty()) path += '/';
+    path += **name;
+  }
+  return path;
+}
+
+NodeRef InodeTable::ParentOf(const Node& node) {
+  Locked lock(*this);
+  return node.names_.empty() ? NodeRef() : NodeRef(this, node.names_.back()->parent);
+}
+
 Result<InodeTable::Place> InodeTable::Reach(uint64_t id) {
   Locked lock(*this);
   Node** found = nodes_.Find(id);
@@ -146,6 +170,11 @@ uint64_t InodeTable::InternUnnamed(const Statx& stat, Fdid fd) {
   Adopt(lock, node, fd);
   Settle(lock, node);
   return node.id();
+}
+
+void InodeTable::CountLookup(Node& node) {
+  Locked lock(*this);
+  if (node.lookups_++ == 0) node.refs_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void InodeTable::Forget(uint64_t id, uint64_t count) {
@@ -199,6 +228,14 @@ void InodeTable::Exchanged(Node& parent, std::string_view name, Node& other_pare
     other->wrong_position_ = other_wrong;
     Settle(lock, *other);
   }
+}
+
+void InodeTable::MovedByOthers(const Node& old_parent, std::string_view old_name, Node& new_parent,
+                               std::string_view new_name, const NodeRef& moved) {
+  Locked lock(*this);
+  if (Named(old_parent, old_name) == moved.get()) EraseName(lock, names_.find(NameView{&old_parent, old_name}));
+  SetName(lock, new_parent, new_name, *moved);
+  Settle(lock, *moved);
 }
 
 bool InodeTable::ReduceBudget() {

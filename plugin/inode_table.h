@@ -42,16 +42,25 @@ class InodeTable {
 
   // The node of a number. ESTALE if there is none.
   Result<NodeRef> Find(uint64_t id);
+  // Another reference to a node.
+  NodeRef Ref(Node& node) { return NodeRef(this, &node); }
   // The node that `name` in `parent` was last seen to be, if any.
   NodeRef FindChild(const Node& parent, std::string_view name);
   // The host's number of the directory that `node` was last found in; its own for the root.
   Identity ParentIdentity(const Node& node);
+
+  // Its path from the root, which has an empty one. Nothing if it has no name, or a path of more than `max_size` bytes.
+  std::optional<std::string> PathOf(const Node& node, size_t max_size);
+  // The directory that it was last found in; none if it has no name.
+  NodeRef ParentOf(const Node& node);
 
   // Counts one of the kernel's lookups of the file that `stat` describes and `name` in `parent` leads to; makes a node
   // if it is not known. `fd`, if given, is a control FD for it, which the table now owns. Gives the node's number.
   uint64_t Intern(Node& parent, std::string_view name, const Statx& stat, Fdid fd = kInvalidFdid);
   // The same of a file that has no name yet.
   uint64_t InternUnnamed(const Statx& stat, Fdid fd);
+  // Counts another one of a node that is known.
+  void CountLookup(Node& node);
   // Takes back `count` of the kernel's lookups.
   void Forget(uint64_t id, uint64_t count);
 
@@ -76,6 +85,10 @@ class InodeTable {
   void Unlinked(const Node& parent, std::string_view name);
   void Renamed(const Node& old_parent, std::string_view old_name, Node& new_parent, std::string_view new_name);
   void Exchanged(Node& parent, std::string_view name, Node& other_parent, std::string_view other_name);
+
+  // The same of what others have done, and the server need not know.
+  void MovedByOthers(const Node& old_parent, std::string_view old_name, Node& new_parent, std::string_view new_name,
+                     const NodeRef& moved);
 
   // The server has no descriptors left: keeps to half of the control FDs that there are from now on, and gives the rest
   // back before this returns. False if there is nothing to give.

@@ -18,6 +18,7 @@
 #include "plugin/fuse_device.h"
 #include "plugin/fuse_ring.h"
 #include "plugin/mount.h"
+#include "plugin/waker_link.h"
 #include "seccomp/plugin_policy.h"
 
 namespace lisafs {
@@ -37,6 +38,7 @@ struct MountArgument {
   MountOptions options;
   bool io_uring = false;
   std::vector<FuseQueue> queues = {};  // If it is to use io_uring, and can.
+  WakerSocket waker = {};              // If others change the files.
 };
 
 struct Arguments {
@@ -132,6 +134,14 @@ bool MakeQueues(Arguments& arguments) {
   return any;
 }
 
+void MakeWakerSockets(Arguments& arguments) {
+  for (size_t i = 0; i < arguments.mounts.size(); ++i) {
+    MountArgument& mount = arguments.mounts[i];
+    const bool shared = !mount.options.exclusive || (mount.options.policy->Restrictions() & kShared);
+    if (shared) mount.waker = OrDie(MakeWakerSocket(i));
+  }
+}
+
 // From here on the process can do nothing but what it holds descriptors for.
 void Confine(Arguments& arguments) {
   std::vector<int> keep;
@@ -143,6 +153,7 @@ void Confine(Arguments& arguments) {
   if (arguments.ready) keep.push_back(arguments.ready.get());
 
   OrDie(CloseOtherDescriptors(keep));
+  MakeWakerSockets(arguments);
   OrDie(EnterNamespaces(arguments.ready.get(), MaxThreads(arguments)));
   const bool io_uring = MakeQueues(arguments);
   OrDie(EmptyRoot());
@@ -155,7 +166,7 @@ void Serve(MountArgument argument) {
   auto client = Client::Connect(std::move(argument.connection), {.max_channels = 2, .spin = kSpin});
   if (!client) Die("connect to the gofer", client.error().ToString());
   Mount mount(std::make_unique<FuseDevice>(std::move(argument.fuse)), std::move(*client), argument.options,
-              std::move(argument.queues));
+              std::move(argument.queues), std::move(argument.waker));
   mount.Serve();
 }
 

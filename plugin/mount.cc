@@ -34,10 +34,10 @@ void StayOnCpu(int cpu) {
 }  // namespace
 
 Mount::Mount(std::unique_ptr<FuseTransport> kernel, std::unique_ptr<Client> server, const MountOptions& options,
-             std::vector<FuseQueue> queues)
+             std::vector<FuseQueue> queues, WakerSocket waker)
     : kernel_(std::move(kernel)),
       server_(std::move(server)),
-      operations_(*server_, options),
+      operations_(*server_, options, std::move(waker)),
       caches_(*kernel_),
       policy_(*options.policy),
       queues_(std::move(queues)) {}
@@ -77,13 +77,14 @@ void Mount::FollowPolicy() {
 void Mount::FollowHost() {
   if (host_changes_) return;
   auto socket = operations_.Subscribe();
-  if (!socket) return;
+  if (!socket) return operations_.waker().End();
   try {
     host_changes_.emplace(std::move(*socket), operations_.nodes(), operations_.absent(), operations_.watches(),
-                          *kernel_);
+                          operations_.waker(), *kernel_);
   } catch (const std::system_error&) {
     // The container's limit of processes is reached.
     operations_.watches().End();
+    operations_.waker().End();
   }
 }
 

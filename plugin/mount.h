@@ -21,6 +21,7 @@
 #include "plugin/operations.h"
 #include "plugin/policy_follower.h"
 #include "plugin/request.h"
+#include "plugin/waker_link.h"
 
 namespace lisafs {
 
@@ -35,8 +36,9 @@ class Mount {
   static constexpr size_t kMaxBacklog = 256;
 
   // With `queues`, requests come over io_uring if the kernel offers it, but for those that it never sends that way.
+  // With `waker`, who watches files is woken when others change them.
   Mount(std::unique_ptr<FuseTransport> kernel, std::unique_ptr<Client> server, const MountOptions& options,
-        std::vector<FuseQueue> queues = {});
+        std::vector<FuseQueue> queues = {}, WakerSocket waker = {});
 
   // Serves until the file system is unmounted. To be called once; uses the calling thread as well as others of its own,
   // which have ended when it returns.

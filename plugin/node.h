@@ -77,11 +77,17 @@ class Node {
   bool has_unseen_writers() const { return unseen_writers_.load(std::memory_order_relaxed) != 0; }
   // A write of the container's has gone to the host's file by itself, and not through the server.
   void Wrote() { wrote_.store(MonotonicNanoseconds(), std::memory_order_relaxed); }
-  bool WroteLately() const {
-    constexpr uint64_t kLately = 1'000'000'000;
-    const uint64_t wrote = wrote_.load(std::memory_order_relaxed);
-    return wrote != 0 && MonotonicNanoseconds() - wrote < kLately;
+  bool WroteLately() const { return IsLately(wrote_.load(std::memory_order_relaxed)); }
+  // Open files of the container's that can be written to: the host sees what is written come from nobody it knows.
+  void CountWriters(int change) {
+    writers_.fetch_add(change, std::memory_order_relaxed);
+    if (change < 0) last_writer_left_.store(MonotonicNanoseconds(), std::memory_order_relaxed);
   }
+  bool IsWrittenHere() const {
+    return writers_.load(std::memory_order_relaxed) != 0 || IsLately(last_writer_left_.load(std::memory_order_relaxed));
+  }
+  // Changes with the size and the time of the last change that were last seen.
+  uint64_t content() const { return content_.load(std::memory_order_relaxed); }
   // What tells the inode that the kernel is to have of this from those that it has given up.
   uint64_t generation() const { return generation_.load(std::memory_order_relaxed); }
   void NextGeneration() { generation_.fetch_add(1, std::memory_order_relaxed); }
@@ -102,6 +108,10 @@ class Node {
     std::string name;
   };
 
+  static bool IsLately(uint64_t time) {
+    constexpr uint64_t kLately = 1'000'000'000;
+    return time != 0 && MonotonicNanoseconds() - time < kLately;
+  }
   // Both in one word that can be compared. Two that differ give the same once in 2^64 times.
   static uint64_t Content(uint64_t size, int64_t mtime_sec, int64_t mtime_nsec) {
     uint64_t mtime = static_cast<uint64_t>(mtime_sec) * 1'000'000'000 + static_cast<uint64_t>(mtime_nsec);
@@ -116,6 +126,8 @@ class Node {
   std::atomic<uint32_t> watch_ = 0;
   std::atomic<uint64_t> generation_ = 0;
   std::atomic<uint64_t> wrote_ = 0;
+  std::atomic<int32_t> writers_ = 0;
+  std::atomic<uint64_t> last_writer_left_ = 0;
   std::atomic<uint64_t> content_;
   std::atomic<std::chrono::nanoseconds> no_default_acl_until_{};
   std::atomic<DirectoryListing*> listing_ = nullptr;  // Made when it is first asked for.

@@ -107,8 +107,12 @@ struct Operations::Dispatch {
 
 constexpr Operations::Dispatch::Table Operations::Dispatch::kTable = MakeTable();
 
-Operations::Operations(Client& client, const MountOptions& options)
-    : client_(client), options_(options), root_(Identity::Of(client.root().stat)), nodes_(client) {}
+Operations::Operations(Client& client, const MountOptions& options, WakerSocket waker)
+    : client_(client),
+      options_(options),
+      root_(Identity::Of(client.root().stat)),
+      nodes_(client),
+      waker_(nodes_, std::move(waker)) {}
 
 int Operations::Serve(std::span<const std::byte> request, Reply& reply) {
   reply.Reset();
@@ -120,6 +124,15 @@ int Operations::Serve(std::span<const std::byte> request, Reply& reply) {
   }
   const auto& entry = Dispatch::kTable[std::min<size_t>(header->opcode, Dispatch::kOpcodes - 1)];
   if (entry.serve == nullptr || (entry.needs != Mid::kMount && !client_.Supports(entry.needs))) return ENOSYS;
+  if (waker_.IsCaller(header->pid)) [[unlikely]] {
+    Call call{*header, arguments};
+    auto served = ServeWaker(call, entry.effect == Dispatch::kChanges, reply);
+    if (!served) {
+      TakeBack(reply);
+      return Dispatch::Shown(served.error());
+    }
+    if (*served) return 0;
+  }
   if (entry.effect == Dispatch::kChanges && options_.read_only) return EROFS;
   // The host's descriptors would still serve, but a file system that is half gone is worse than one that is gone.
   if (entry.effect != Dispatch::kGivesBack && !client_.connected()) return EIO;

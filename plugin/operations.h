@@ -18,6 +18,7 @@
 #include "plugin/io_modes.h"
 #include "plugin/open_directories.h"
 #include "plugin/request.h"
+#include "plugin/waker_link.h"
 #include "plugin/watches.h"
 
 namespace lisafs {
@@ -55,7 +56,7 @@ struct MountOptions {
 class Operations {
  public:
   // `client` must outlive this.
-  Operations(Client& client, const MountOptions& options);
+  Operations(Client& client, const MountOptions& options, WakerSocket waker = {});
 
   // Serves one request as read from the kernel. The answer is left in `reply`; gives its errno, or 0.
   int Serve(std::span<const std::byte> request, Reply& reply);
@@ -67,6 +68,7 @@ class Operations {
   InodeTable& nodes() { return nodes_; }
   AbsentNames& absent() { return absent_; }
   Watches& watches() { return watches_; }
+  WakerLink& waker() { return waker_; }
 
   // The kernel did not take the reply: undoes what it would have come to hold.
   void TakeBack(Reply& reply);
@@ -146,6 +148,19 @@ class Operations {
   Status ListXattr(Call& call, const fuse_getxattr_in& in, Reply& reply);
   Status RemoveXattr(Call& call, const None&, Reply& reply);
 
+  // operations_wake.cc: what lisafs-waker does. False: to be served as anybody's. It changes nothing on the server;
+  // `changes`: somebody else's request would.
+  Result<bool> ServeWaker(Call& call, bool changes, Reply& reply);
+  Result<bool> LookupForWaker(Call& call, Wake* wake, Reply& reply);
+  Status CreateForWaker(Call& call, bool directory, Wake* wake, Reply& reply);
+  Status SetAttrForWaker(Call& call, const Wake* wake, Reply& reply);
+  void Resolve(Wake& wake);
+  bool IsAt(const NodeRef& directory, std::string_view name, const NodeRef& file);
+  // The entry of a file that is, or was, known; of one that only seems to be there.
+  void FillKnown(const Wake& wake, const NodeRef& file, bool is_going, Reply& reply);
+  void FillPretended(bool directory, Reply& reply);
+  Statx PretendedStat(uint64_t nodeid) const;
+
   // Shared by several of them.
 
   // What `name` in the directory is now. ENOENT if nothing.
@@ -219,6 +234,8 @@ class Operations {
   OpenDirectories open_directories_;
   Watches watches_;
   std::atomic<bool> generations_differ_ = false;  // Some node's is not 0.
+  WakerLink waker_;
+  std::atomic<uint32_t> pretended_ = 0;
 };
 
 }  // namespace lisafs

@@ -264,7 +264,10 @@ Lifetime Operations::AttributeLifetime(uint64_t nodeid) {
   const Node& node = **found;
   if (node.has_unseen_writers()) return {};
   if (!watching || !node.is_directory() || watches_.CannotWatch(node)) return lifetime;
-  return watches_.Watched(node) ? kWatchedLifetime : kBriefLifetime;
+  if (watches_.Watched(node)) return kWatchedLifetime;
+  // To be watched by inotify in the container a directory need not be looked into. But the kernel then checks its
+  // permissions, and so asks.
+  return waker_.connected() ? Lifetime() : kBriefLifetime;
 }
 
 void Operations::FillAttributes(const Statx& stat, fuse_attr& attributes) const {

@@ -59,9 +59,8 @@ Result<bool> Operations::TryCreate(const Pinned& directory, std::string_view nam
       (void)client_.Call<Mid::kUnlinkAt>({.dir_fd = directory.fd(), .name = name});
       return Fail(node.error());
     }
-    AddHandle(std::make_shared<Handle>(client_, *std::move(node), created->open_fd, donated.Take(0),
-                                       (in.flags & O_ACCMODE) == O_RDWR),
-              true, open, reply);
+    AddHandle(std::make_shared<Handle>(client_, *std::move(node), created->open_fd, donated.Take(0), in.flags), true,
+              open, reply);
     SetAttributeLifetime(entry, entry.nodeid);
     return true;
   }
@@ -94,9 +93,8 @@ Status Operations::TmpFile(Call& call, const fuse_create_in& in, Reply& reply) {
   FillEntry(nodes_.InternUnnamed(made.child.stat, made.child.control_fd), made.child.stat, entry, reply);
   auto& open = reply.Append<fuse_open_out>();
   LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(entry.nodeid));
-  AddHandle(std::make_shared<Handle>(client_, std::move(node), made.open_fd, donated.Take(0),
-                                     (in.flags & O_ACCMODE) == O_RDWR),
-            true, open, reply);
+  AddHandle(std::make_shared<Handle>(client_, std::move(node), made.open_fd, donated.Take(0), in.flags), true, open,
+            reply);
   SetAttributeLifetime(entry, entry.nodeid);
   return {};
 }
@@ -119,8 +117,7 @@ Result<std::shared_ptr<Handle>> Operations::OpenNode(const Pinned& node, uint32_
   Donations donated;
   LISAFS_ASSIGN_OR_RETURN(OpenAtResp opened,
                           client_.Call<Mid::kOpenAt>({.fd = node.fd(), .flags = flags & kHostFlags}, &donated));
-  return std::make_shared<Handle>(client_, std::move(pinned), opened.open_fd, donated.Take(0),
-                                  (flags & O_ACCMODE) == O_RDWR);
+  return std::make_shared<Handle>(client_, std::move(pinned), opened.open_fd, donated.Take(0), flags);
 }
 
 bool Operations::IsUnchanged(const Handle& handle) {

@@ -47,6 +47,7 @@ class OperationsTest : public testing::Test {
     header.nodeid = nodeid;
     header.uid = 1000;
     header.gid = 2000;
+    header.pid = pid;
     std::string request(reinterpret_cast<const char*>(&header), sizeof header);
     request += arguments;
     int error = operations().Serve(std::as_bytes(std::span(request)), reply);
@@ -77,7 +78,8 @@ class OperationsTest : public testing::Test {
     if (!operations_) {
       operations_.emplace(
           client,
-          MountOptions{.read_only = read_only, .exclusive = exclusive, .passthrough = passthrough, .policy = &policy});
+          MountOptions{.read_only = read_only, .exclusive = exclusive, .passthrough = passthrough, .policy = &policy},
+          std::move(waker));
     }
     return *operations_;
   }
@@ -87,6 +89,8 @@ class OperationsTest : public testing::Test {
   bool exclusive = false;
   bool passthrough = false;
   LivePolicy policy;
+  WakerSocket waker;
+  uint32_t pid = 0;  // Of who asks.
   std::vector<std::byte> buffer = std::vector<std::byte>(kMaxTransfer + 4096);
   Reply reply{buffer};
 

@@ -47,6 +47,10 @@ Status Operations::GetXattr(Call& call, const fuse_getxattr_in& in, Reply& reply
         reply.Extend(response.value.size());
         return {};
       });
+  if (!got && waker_.Introduces(call.header.pid, name)) {
+    reply.Append<fuse_getxattr_out>();
+    return {};
+  }
   // Of a deleted file, which servers refuse. Where the kernel asks for itself it would take that for a broken
   // attribute, and not run a deleted program.
   if (!got && got.error() == Errno(EINVAL) && !name.starts_with("user.")) return Fail(ENODATA);

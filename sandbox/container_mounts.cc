@@ -23,6 +23,7 @@
 #include "base/status.h"
 #include "sandbox/files_as.h"
 #include "sandbox/fuse_mount.h"
+#include "sandbox/start_waker.h"
 
 namespace lisafs {
 namespace {
@@ -231,23 +232,29 @@ absl::StatusOr<ContainerMounts> ContainerMounts::Of(pid_t init, uint64_t start_t
   return ContainerMounts(*std::move(process), *std::move(where));
 }
 
-absl::Status ContainerMounts::Add(Fd mount, const Target& target, steady_clock::time_point deadline) const {
+absl::StatusOr<Fd> ContainerMounts::Add(Fd mount, const Target& target, steady_clock::time_point deadline) const {
   struct Work {
     Fd mount;
     Target target;
+    Fd copy;
     Fd proc{open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC)};
   };
-  auto work = std::make_shared<Work>(Work{std::move(mount), target});
-  return namespace_.RunUntil(
+  auto work = std::make_shared<Work>(Work{std::move(mount), target, Fd()});
+  absl::Status added = namespace_.RunUntil(
       deadline,
       [work]() -> absl::Status {
         auto found = OpenTarget(work->target, work->proc);
         if (!found.ok()) return found.status();
-        return AttachMount(work->mount.get(), found->get());
+        LISAFS_RETURN_IF_NOT_OK(AttachMount(work->mount.get(), found->get()));
+        // Kernels before 6.15 copy only what is mounted in the thread's namespace.
+        if (auto copy = CloneForWaker(work->mount.get(), "")) work->copy = *std::move(copy);
+        return absl::OkStatus();
       },
       [work] {
         if (fchdir(work->mount.get()) == 0) umount2(".", MNT_DETACH);
       });
+  if (!added.ok()) return added;
+  return std::move(work->copy);
 }
 
 absl::Status ContainerMounts::Remove(const std::string& file_system, bool even_if_busy,

@@ -35,13 +35,13 @@ class ContainerMounts {
     uid_t uid = 0;        // these ids'.
     gid_t gid = 0;
   };
-  // Mounts the detached mount `mount` there. Symbolic links on the way are followed within the container, one at the end
-  // is not.
+  // Mounts the detached mount `mount` there. Symbolic links on the way are followed within the container, one at the
+  // end is not. Gives a detached copy of it for lisafs-waker (start_waker.h), or nothing if there is none to be had.
   //
   // NOT_FOUND: the target does not exist. FAILED_PRECONDITION: it is of another type, something is mounted there, or
   // it lies on a file system that is not to be mounted on. DEADLINE_EXCEEDED: it was not done by then, and is undone
   // should it be done later.
-  absl::Status Add(Fd mount, const Target& target, std::chrono::steady_clock::time_point deadline) const;
+  absl::StatusOr<Fd> Add(Fd mount, const Target& target, std::chrono::steady_clock::time_point deadline) const;
 
   // Unmounts the FUSE file system with that number ("MAJOR:MINOR") wherever the namespace has it; that it is nowhere is
   // no error. FAILED_PRECONDITION: it is in use, and `even_if_busy` is not set. DEADLINE_EXCEEDED: it was not done by

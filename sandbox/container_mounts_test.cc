@@ -73,7 +73,7 @@ class ContainerMountsTest : public testing::Test {
     if (!found.ok()) return found.status();
     if (number != nullptr) *number = *found;
     devices_.push_back(std::move(fuse->device));
-    return mounts_->Add(std::move(fuse->mount), target, steady_clock::now() + seconds(5));
+    return mounts_->Add(std::move(fuse->mount), target, steady_clock::now() + seconds(5)).status();
   }
   absl::Status Remove(const std::string& number, bool even_if_busy = false) {
     return mounts_->Remove(number, even_if_busy, steady_clock::now() + seconds(5));
@@ -184,8 +184,10 @@ TEST_F(ContainerMountsTest, AFileSystemThatDoesNotAnswerIsNotWaitedFor) {
   auto fuse = MakeFuseMount(S_IFDIR, {});
   ASSERT_TRUE(fuse.ok());
   const auto start = steady_clock::now();
-  absl::Status added = mounts_->Add(std::move(fuse->mount), {.path = "/data/below", .type = S_IFDIR},
-                                    steady_clock::now() + std::chrono::milliseconds(200));
+  absl::Status added = mounts_
+                           ->Add(std::move(fuse->mount), {.path = "/data/below", .type = S_IFDIR},
+                                 steady_clock::now() + std::chrono::milliseconds(200))
+                           .status();
   EXPECT_EQ(added.code(), absl::StatusCode::kDeadlineExceeded) << added;
   EXPECT_LT(steady_clock::now() - start, seconds(3));
   // Whoever waits for it learns that its server is gone.

@@ -82,12 +82,14 @@ absl::Status PrepareContainer(const RuntimeArguments& arguments) {
   request.set_id(arguments.id);
   request.set_caller_pid(getpid());
   if (config.user_namespace()) *request.mutable_user_namespace() = ToMessage(*ids);
-  absl::StatusOr<std::string> root = AddMount(config.root(), container->root, "rootfs", request);
+  std::vector<std::string> names = {"rootfs"};
+  absl::StatusOr<std::string> root = AddMount(config.root(), container->root, names.front(), request);
   if (!root.ok()) return root.status();
   std::vector<OciConfig::Replacement> replacements;
   for (size_t i = 0; i < config.mounts().size(); ++i) {
     if (!container->mounts[i].served) continue;
-    absl::StatusOr<std::string> path = AddMount(config.mounts()[i], container->mounts[i], absl::StrCat(i), request);
+    names.push_back(absl::StrCat(i));
+    absl::StatusOr<std::string> path = AddMount(config.mounts()[i], container->mounts[i], names.back(), request);
     if (!path.ok()) return path.status();
     replacements.push_back({i, *path});
   }
@@ -95,7 +97,7 @@ absl::Status PrepareContainer(const RuntimeArguments& arguments) {
   auto created = ControlClient(arguments.socket).CreateSandbox(request);
   if (!created.ok()) return created.status();
   auto hook = HookCommandLine(SiblingProgram("lisafs-runtime"), created->sandbox().plugin_pid(), kMountDirectory,
-                              created->container_file());
+                              created->container_file(), SiblingProgram("lisafs-waker"), names);
   if (!hook) return absl::InternalError(absl::StrCat("lisafs-plugin: ", hook.error()));
   return ReplaceFile(container->config_path, config.Rewritten(*root, replacements, *hook));
 }

@@ -1,5 +1,6 @@
 #include "sandbox/runtime_hook.h"
 
+#include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
@@ -7,11 +8,15 @@
 #include <charconv>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <sstream>
 #include <string_view>
 
+#include "base/fd.h"
+#include "base/program.h"
 #include "base/result.h"
 #include "sandbox/cgroups.h"
+#include "sandbox/start_waker.h"
 
 namespace lisafs {
 namespace {
@@ -59,6 +64,17 @@ tl::expected<void, std::string> TellProcess(pid_t container, const std::string& 
   return {};
 }
 
+StepResult<void> WakeWatchers(const std::string& waker, pid_t plugin, pid_t container, const std::string& mounts,
+                              std::span<const std::string> names) {
+  std::vector<Fd> trees;
+  for (const std::string& name : names) {
+    auto tree = CloneForWaker(AT_FDCWD, mounts + "/" + name);
+    if (!tree) return tl::unexpected(tree.error());
+    trees.push_back(std::move(*tree));
+  }
+  return StartWaker(waker, plugin, container, std::move(trees));
+}
+
 tl::expected<void, std::string> LeaveMountsTo(pid_t container, const std::string& mounts) {
   struct stat own, its;
   if (stat("/proc/self/ns/mnt", &own) != 0 ||
@@ -76,15 +92,21 @@ tl::expected<void, std::string> LeaveMountsTo(pid_t container, const std::string
 
 tl::expected<std::vector<std::string>, std::string> HookCommandLine(const std::string& program, pid_t plugin,
                                                                     const std::string& mounts,
-                                                                    const std::string& container_file) {
+                                                                    const std::string& container_file,
+                                                                    const std::string& waker,
+                                                                    const std::vector<std::string>& names) {
   std::string start_time = StartTime(plugin);
   if (start_time.empty()) return tl::unexpected("process " + std::to_string(plugin) + " is gone");
-  return std::vector<std::string>{program, kHookCommand, std::to_string(plugin), start_time, mounts, container_file};
+  std::vector<std::string> line = {program,        kHookCommand, std::to_string(plugin), start_time, mounts,
+                                   container_file, waker};
+  line.insert(line.end(), names.begin(), names.end());
+  return line;
 }
 
 tl::expected<void, std::string> RunHook(const std::vector<std::string>& arguments, const std::string& state) {
-  pid_t plugin = arguments.size() == 4 ? ParsePid(arguments[0]) : 0;
-  if (plugin == 0) return tl::unexpected<std::string>("arguments are PID, START-TIME, DIRECTORY and FILE");
+  pid_t plugin = arguments.size() >= 5 ? ParsePid(arguments[0]) : 0;
+  if (plugin == 0)
+    return tl::unexpected<std::string>("arguments are PID, START-TIME, DIRECTORY, FILE, WAKER and NAMEs");
   nlohmann::json parsed = nlohmann::json::parse(state, nullptr, /*allow_exceptions=*/false);
   if (!parsed.is_object() || !parsed.contains("pid") || !parsed["pid"].is_number_integer() || parsed["pid"] <= 0) {
     return tl::unexpected<std::string>("the container's state on stdin has no pid");
@@ -92,6 +114,11 @@ tl::expected<void, std::string> RunHook(const std::vector<std::string>& argument
   pid_t container = parsed["pid"].get<pid_t>();
   if (auto moved = MovePlugin(plugin, arguments[1], container); !moved) return moved;
   if (auto told = TellProcess(container, arguments[3]); !told) return told;
+  if (StartTime(plugin) == arguments[1]) {
+    auto woken = WakeWatchers(arguments[4], plugin, container, arguments[2], std::span(arguments).subspan(5));
+    // The container's files do without.
+    if (!woken) PrintError(woken.error().what, woken.error().error.ToString());
+  }
   return LeaveMountsTo(container, arguments[2]);
 }
 

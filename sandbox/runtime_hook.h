@@ -13,6 +13,7 @@
 //  - puts the sandbox's plugin into the container's cgroups, so that what it uses is counted and limited as the
 //  container's;
 //  - tells lisafsd which process the container is, in a file of its state directory, so that mounts can be added to it;
+//  - starts the process that wakes those who watch files in the container (start_waker.h);
 //  - unmounts the file systems where the low-level runtime found them, so that only the container holds them: one that
 //  stays while
 //    the container runs would keep them, and with them the plugin, after the container's end.
@@ -23,11 +24,14 @@ namespace lisafs {
 inline constexpr char kHookCommand[] = "lisafs-hand-over";
 
 // The hook's command line: `program` (a lisafs-runtime's path) and its arguments. `mounts` is the directory below which
-// the file systems are mounted, `container_file` the file that lisafsd wants the container's process written to (empty for
-// none). The error is a reason: there is no process `plugin`.
+// the file systems are mounted, each under its name in `names`, which are in the order of the plugin's;
+// `container_file` the file that lisafsd wants the container's process written to (empty for none); `waker`
+// lisafs-waker's path. The error is a reason: there is no process `plugin`.
 tl::expected<std::vector<std::string>, std::string> HookCommandLine(const std::string& program, pid_t plugin,
                                                                     const std::string& mounts,
-                                                                    const std::string& container_file);
+                                                                    const std::string& container_file,
+                                                                    const std::string& waker,
+                                                                    const std::vector<std::string>& names);
 
 // Does what HookCommandLine asked for; `arguments` are those behind kHookCommand, `state` is what came on stdin. A
 // plugin that is gone is no failure: the container will notice by itself.

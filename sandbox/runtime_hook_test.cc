@@ -26,26 +26,29 @@ bool IsMounted(const std::string& process, const std::string& path) {
 }
 
 TEST(RuntimeHook, NamesTheProcessBeyondItsNumber) {
-  auto line = HookCommandLine("/bin/lisafs-runtime", getpid(), "/mnt", "/state/container");
+  auto line =
+      HookCommandLine("/bin/lisafs-runtime", getpid(), "/mnt", "/state/container", "/bin/waker", {"rootfs", "0"});
   ASSERT_TRUE(line) << line.error();
-  ASSERT_EQ(line->size(), 6u);
+  ASSERT_EQ(line->size(), 9u);
   EXPECT_EQ((*line)[0], "/bin/lisafs-runtime");
   EXPECT_EQ((*line)[1], kHookCommand);
   EXPECT_EQ((*line)[2], std::to_string(getpid()));
   EXPECT_GT(std::stoull((*line)[3]), 0u);
   EXPECT_EQ((*line)[4], "/mnt");
   EXPECT_EQ((*line)[5], "/state/container");
+  EXPECT_EQ((*line)[6], "/bin/waker");
+  EXPECT_EQ((*line)[8], "0");
 }
 
 TEST(RuntimeHook, AProcessThatIsGone) {
   pid_t child = fork();
   if (child == 0) _exit(0);
   ASSERT_EQ(waitpid(child, nullptr, 0), child);
-  EXPECT_FALSE(HookCommandLine("/bin/lisafs-runtime", child, "/mnt", ""));
+  EXPECT_FALSE(HookCommandLine("/bin/lisafs-runtime", child, "/mnt", "", "", {}));
   // Another process with its number is left where it is.
   const std::string state = "{\"pid\": " + std::to_string(getpid()) + "}";
-  EXPECT_TRUE(RunHook({std::to_string(getpid()), "1", "/mnt", ""}, state));
-  EXPECT_TRUE(RunHook({std::to_string(child), "1", "/mnt", ""}, state));
+  EXPECT_TRUE(RunHook({std::to_string(getpid()), "1", "/mnt", "", ""}, state));
+  EXPECT_TRUE(RunHook({std::to_string(child), "1", "/mnt", "", ""}, state));
 }
 
 TEST(RuntimeHook, LeavesTheMountsToTheContainer) {
@@ -65,7 +68,7 @@ TEST(RuntimeHook, LeavesTheMountsToTheContainer) {
   ASSERT_EQ(read(ends[0], &ready, 1), 1);
 
   const std::string told = std::string(getenv("TEST_TMPDIR")) + "-container";
-  auto line = HookCommandLine("x", getpid(), mounts, told);
+  auto line = HookCommandLine("x", getpid(), mounts, told, "/none", {});
   ASSERT_TRUE(line);
   const std::vector<std::string> arguments(line->begin() + 2, line->end());
   auto same = RunHook(arguments, "{\"pid\": " + std::to_string(getpid()) + "}");
@@ -93,18 +96,18 @@ TEST(RuntimeHook, RefusesWhatMakesNoSense) {
                                                     {"1"},
                                                     {"1", "2"},
                                                     {"1", "2", "/"},
-                                                    {"1", "2", "/", "", "5"},
-                                                    {"", "2", "/", ""},
-                                                    {"-1", "2", "/", ""},
-                                                    {"0", "2", "/", ""},
-                                                    {"1x", "2", "/", ""},
-                                                    {"99999999999", "2", "/", ""}}) {
+                                                    {"1", "2", "/", ""},
+                                                    {"", "2", "/", "", ""},
+                                                    {"-1", "2", "/", "", ""},
+                                                    {"0", "2", "/", "", ""},
+                                                    {"1x", "2", "/", "", ""},
+                                                    {"99999999999", "2", "/", "", ""}}) {
     auto done = RunHook(arguments, state);
     ASSERT_FALSE(done);
     EXPECT_THAT(done.error(), HasSubstr("arguments are PID"));
   }
   for (const char* bad : {"", "{", "[]", "{}", "{\"pid\": \"1\"}", "{\"pid\": 0}", "{\"pid\": -1}", "{\"pid\": 1.5}"}) {
-    auto done = RunHook({"1", "2", "/", ""}, bad);
+    auto done = RunHook({"1", "2", "/", "", ""}, bad);
     ASSERT_FALSE(done) << bad;
     EXPECT_THAT(done.error(), HasSubstr("has no pid"));
   }

@@ -46,7 +46,7 @@ bool NeedsSandbox(const RuntimeArguments& arguments) {
 }
 
 // Unlike the other commands, which end up as the low-level runtime and hand whatever filter they have to the container,
-// this one starts nothing.
+// this one starts nothing but lisafs-waker.
 int Hook(int argc, char** argv) {
   OrDie(TrustedDenyList({}).Install());
   std::string state((std::istreambuf_iterator<char>(std::cin)), std::istreambuf_iterator<char>());

@@ -16,6 +16,7 @@ programs=(
   sandbox/lisafs-runsc
   sandbox/lisafs-runtime
   sandbox/lisafs-runtime-sandbox
+  waker/lisafs-waker
 )
 
 prefix=/usr/local

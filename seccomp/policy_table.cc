@@ -10,6 +10,7 @@
 #include "seccomp/plugin_policy.h"
 #include "seccomp/runtime_rules.h"
 #include "seccomp/trusted_deny_list.h"
+#include "seccomp/waker_policy.h"
 
 namespace lisafs {
 namespace {
@@ -56,7 +57,7 @@ std::set<std::string> Rows(const SeccompPolicy& policy, const std::set<std::stri
   return rows;
 }
 
-std::set<std::string> Rows(const SeccompDenyList& list, const std::set<std::string>& except = {}) {
+std::set<std::string> Rows(const SeccompDenyList& list) {
   std::set<std::string> rows;
   for (const SeccompDenyList::Rule& rule : list.rules()) {
     std::string arguments;
@@ -65,7 +66,7 @@ std::set<std::string> Rows(const SeccompDenyList& list, const std::set<std::stri
       arguments += std::to_string(condition.comparison.arg) + ": " + condition.text;
     }
     std::string row = "|" + Cell(SyscallName(rule.syscall)) + Cell(arguments) + Cell(rule.why);
-    if (!except.contains(row)) rows.insert(std::move(row));
+    rows.insert(std::move(row));
   }
   return rows;
 }
@@ -124,13 +125,12 @@ std::string PolicyTables() {
   text += "\n## lisafs-broker\n\nThese and no others.\n\n| call | arguments | for |\n|---|---|---|\n";
   for (const std::string& row : Rows(BrokerPolicy())) text += row + "\n";
 
-  const std::set<std::string> daemon = Rows(TrustedDenyList({.starts_programs = true}));
-  text += "\n## lisafsd, and all that it starts\n\nAll calls but these, which kill.\n\n";
+  text += "\n## lisafs-waker\n\nThese and no others.\n\n| call | arguments | for |\n|---|---|---|\n";
+  for (const std::string& row : Rows(WakerPolicy())) text += row + "\n";
+
+  text += "\n## lisafsd, lisafs-runtime's hook, and all that they start\n\nAll calls but these, which kill.\n\n";
   text += "| call | arguments | what it would be for |\n|---|---|---|\n";
-  for (const std::string& row : daemon) text += row + "\n";
-  text += "\n## lisafs-runtime's hook\n\nAll calls but those and these.\n\n";
-  text += "| call | arguments | what it would be for |\n|---|---|---|\n";
-  for (const std::string& row : Rows(TrustedDenyList({}), daemon)) text += row + "\n";
+  for (const std::string& row : Rows(TrustedDenyList({}))) text += row + "\n";
   return text;
 }
 

@@ -63,13 +63,6 @@ void ForbidWaysToFiles(SeccompDenyList& list) {
               {DenyIs(0, AF_INET6, "AF_INET6"), DenyMasked(1, 0xf, SOCK_RAW, "SOCK_RAW")});
 }
 
-void ForbidPrograms(SeccompDenyList& list) {
-  for (int call :
-       {SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(clone), SCMP_SYS(clone3)}) {
-    list.Forbid(call, "other programs, processes and threads");
-  }
-}
-
 }  // namespace
 
 SeccompDenyList TrustedDenyList(const TrustedDenyListOptions& options) {
@@ -83,11 +76,7 @@ SeccompDenyList TrustedDenyList(const TrustedDenyListOptions& options) {
       list.Forbid(call, "rings, if FUSE over io_uring is off");
     }
   }
-  if (options.starts_programs) {
-    list.Forbid(SCMP_SYS(execveat), "programs without a name");
-  } else {
-    ForbidPrograms(list);
-  }
+  list.Forbid(SCMP_SYS(execveat), "programs without a name");
   return list;
 }
 

@@ -6,12 +6,11 @@
 namespace lisafs {
 
 struct TrustedDenyListOptions {
-  bool starts_programs = false;  // The gofer, the plugin and the broker, which go on to filters of their own.
-  bool fuse_io_uring = false;    // A plugin makes rings before it has its filter.
+  bool fuse_io_uring = false;  // A plugin makes rings before it has its filter.
 };
 
-// What neither lisafsd nor the programs that it starts need, nor lisafs-runtime's hook: the calls by which root, once
-// somebody leads it, becomes the kernel, looks into other processes, or changes the machine.
+// What neither lisafsd nor the programs that it starts need, nor lisafs-runtime's hook and what that starts: the calls
+// by which root, once somebody leads it, becomes the kernel, looks into other processes, or changes the machine.
 SeccompDenyList TrustedDenyList(const TrustedDenyListOptions& options);
 
 }  // namespace lisafs

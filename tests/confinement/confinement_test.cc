@@ -1,6 +1,7 @@
 // The real programs, stopped just before they read the first byte that may be an attacker's: what are they by then?
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <limits.h>
 #include <linux/capability.h>
@@ -22,6 +23,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "base/waking.h"
 #include "confine/confine.h"
 #include "lisafs/counters.h"
 #include "sandbox/detached_tree.h"
@@ -72,6 +74,7 @@ class ConfinementTest : public testing::TestWithParam<Program> {
     leaked_ = Inheritable(Fd(memfd_create("leaked", MFD_CLOEXEC)).get());
     if (GetParam().name == "lisafs-gofer") return StartGofer();
     if (GetParam().name == "lisafs-plugin") return StartPlugin();
+    if (GetParam().name == "lisafs-waker") return StartWaker();
     StartBroker();
   }
 
@@ -113,6 +116,16 @@ class ConfinementTest : public testing::TestWithParam<Program> {
                                    std::to_string(connection_.get()), "--lifeline", std::to_string(lifeline_.get())});
   }
 
+  void StartWaker() {
+    auto tree = OpenDetachedTree(directory_.path(), {}, false);
+    ASSERT_TRUE(tree.ok()) << tree.status();
+    tree_ = Inheritable(tree->fd.get());
+    const Fd container(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0)));
+    container_ = Inheritable(container.get());
+    Start("waker/lisafs-waker", {"--mount", std::to_string(tree_.get()) + ":" + std::to_string(connection_.get()),
+                                 "--container", std::to_string(container_.get())});
+  }
+
   // Lets the program run until it is about to read from a watched descriptor, whatever its number is by then.
   void Start(const std::string& path, const std::vector<std::string>& arguments) {
     std::vector<std::string> argv = {DataFile(path)};
@@ -135,7 +148,7 @@ class ConfinementTest : public testing::TestWithParam<Program> {
   Fd peer_, connection_, ready_, leaked_;
   Fd tree_, counters_;
   Fd fuse_device_, fuse_mount_;
-  Fd lifeline_, plugin_lifeline_;
+  Fd lifeline_, plugin_lifeline_, container_;
   std::set<std::string> watched_;
   std::optional<TracedProgram> program_;
   std::optional<SystemCall> first_read_;
@@ -203,6 +216,15 @@ TEST_P(ConfinementTest, HoldsNoDescriptorThatItWasNotGiven) {
   if (counters_) named.insert(NameOf(counters_.get()));
   if (lifeline_) named.insert(NameOf(lifeline_.get()));
   if (fuse_device_) named.insert(NameOf(fuse_device_.get()));
+  if (container_) named.insert(NameOf(container_.get()));
+  if (GetParam().name == "lisafs-plugin") {
+    // It makes these itself.
+    for (int number : {kFirstWakerFd, kFirstOwnWakerFd}) {
+      const std::string name = ReadLink(Proc(pid_, "fd/" + std::to_string(number)));
+      EXPECT_THAT(name, testing::StartsWith("socket:"));
+      named.insert(name);
+    }
+  }
   for (const std::string& number : ListDirectory(Proc(pid_, "fd"))) {
     std::string name = ReadLink(Proc(pid_, "fd/" + number));
     EXPECT_NE(name, NameOf(leaked_.get()));
@@ -262,7 +284,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Program{"lisafs-gofer",
                             Bit(CAP_DAC_READ_SEARCH) | Bit(CAP_DAC_OVERRIDE) | Bit(CAP_SETUID) | Bit(CAP_SETGID),
                             ":ro:uds-open"},
-                    Program{"lisafs-plugin", 0, ""}, Program{"lisafs-broker", Bit(CAP_SYS_ADMIN), ""}),
+                    Program{"lisafs-plugin", 0, ""}, Program{"lisafs-broker", Bit(CAP_SYS_ADMIN), ""},
+                    Program{"lisafs-waker", Bit(CAP_DAC_OVERRIDE) | Bit(CAP_FOWNER), ""}),
     [](const auto& info) {
       std::string name = info.param.name.substr(strlen("lisafs-"));
       name[0] = static_cast<char>(toupper(name[0]));

@@ -20,6 +20,7 @@ using std::chrono::seconds;
 constexpr const char* kPrograms[] = {
     "broker/lisafs-broker", "control/lisafsctl",    "control/lisafsd",        "gofer/lisafs-gofer",
     "plugin/lisafs-plugin", "sandbox/lisafs-runsc", "sandbox/lisafs-runtime", "sandbox/lisafs-runtime-sandbox",
+    "waker/lisafs-waker",
 };
 
 // The project's programs look for each other beside themselves, and Bazel leaves each in its room.

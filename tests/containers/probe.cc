@@ -13,6 +13,8 @@
 //   probe attack PID            prints what of another process it can read, trace or take, one a line
 //   probe acl FILE [UID]        gives UID rights to FILE by an ACL; without UID prints who has them
 //   probe filecap FILE [set]    gives FILE a capability; prints whose root has it, or "own" if that is the caller's
+//   probe watch PATH...         prints "watching", and then what inotify tells of these: the time in microseconds, the
+//                               place of the path among the arguments, what happened, the cookie, the name
 //   probe create FILE N         opens FILE, making it if need be, and removes it, N times; prints each open that failed
 
 #include <dirent.h>
@@ -26,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -34,6 +37,7 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -185,6 +189,47 @@ int AttackProcess(pid_t pid) {
   return 0;
 }
 
+// What inotify tells, a line each, until this is killed.
+int Watch(char** paths) {
+  constexpr struct {
+    uint32_t mask;
+    const char* name;
+  } kEvents[] = {{IN_CREATE, "create"},           {IN_DELETE, "delete"},           {IN_MOVED_FROM, "moved-from"},
+                 {IN_MOVED_TO, "moved-to"},       {IN_MODIFY, "modify"},           {IN_ATTRIB, "attrib"},
+                 {IN_MOVE_SELF, "move-self"},     {IN_DELETE_SELF, "delete-self"}, {IN_ISDIR, "dir"},
+                 {IN_CLOSE_WRITE, "close-write"}, {IN_Q_OVERFLOW, "overflow"},     {IN_IGNORED, "ignored"},
+                 {IN_UNMOUNT, "unmount"}};
+  int watcher = inotify_init1(IN_CLOEXEC);
+  std::vector<int> watches;
+  for (char** path = paths; *path != nullptr; ++path) {
+    watches.push_back(inotify_add_watch(watcher, *path, IN_ALL_EVENTS & ~(IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE)));
+    if (watches.back() < 0) perror(*path);
+  }
+  printf("watching\n");
+  fflush(stdout);
+  alignas(inotify_event) static char buffer[1 << 16];
+  for (ssize_t size; (size = read(watcher, buffer, sizeof buffer)) > 0;) {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    for (ssize_t at = 0; at < size;) {
+      const auto* event = reinterpret_cast<inotify_event*>(buffer + at);
+      at += static_cast<ssize_t>(sizeof *event + event->len);
+      size_t place = 0;
+      while (place < watches.size() && watches[place] != event->wd) ++place;
+      printf("%lld %zu ", now.tv_sec * 1'000'000LL + now.tv_nsec / 1000, place);
+      bool first = true;
+      for (const auto& known : kEvents) {
+        if (!(event->mask & known.mask)) continue;
+        printf("%s%s", first ? "" : ",", known.name);
+        first = false;
+      }
+      printf(" %u %s\n", event->cookie, event->len > 0 ? event->name : "-");
+    }
+    fflush(stdout);
+  }
+  return 1;
+}
+
 // Prints what whoever listens on a unix socket says.
 int Connect(const char* path) {
   sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
@@ -214,6 +259,7 @@ int main(int argc, char** argv) {
   if (strcmp(what, "filecap") == 0) return argc == 3 ? PrintFileCapability(argv[2]) : SetFileCapability(argv[2]);
   if (strcmp(what, "connect") == 0 && argc == 3) return Connect(argv[2]);
   if (strcmp(what, "lock") == 0 && argc == 3) return Lock(argv[2]);
+  if (strcmp(what, "watch") == 0 && argc > 2) return Watch(argv + 2);
   if (argc != 4) return 2;
   if (strcmp(what, "open") == 0) return KeepOpen(argv[2], atoi(argv[3]));
   if (strcmp(what, "create") == 0) return CreateAndRemove(argv[2], atoi(argv[3]));

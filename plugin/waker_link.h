@@ -1,0 +1,115 @@
+#ifndef LISAFS_PLUGIN_WAKER_LINK_H_
+#define LISAFS_PLUGIN_WAKER_LINK_H_
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "base/waking.h"
+#include "plugin/inode_table.h"
+
+namespace lisafs {
+
+// Both ends of the socket between a mount and lisafs-waker; the waker's has the number that it is looked for under.
+struct WakerSocket {
+  Fd own, wakers;
+};
+// `mount` is the mount's number. To be called while the process may still make sockets.
+StepResult<WakerSocket> MakeWakerSocket(size_t mount);
+
+// What others have done to a file, to be shown to who watches it.
+struct Wake {
+  WakeAction action;
+  bool is_directory = false;
+  // A name in a directory; without a name the file that `directory` is. A move may come from, or go to, a directory
+  // that nobody knows: then that one is empty.
+  NodeRef directory;
+  std::string name;
+  NodeRef old_directory;
+  std::string old_name;
+  // What was moved, removed or changed, as far as the kernel knows it, and what a move has put itself in the place of.
+  NodeRef file;
+  NodeRef replaced;
+
+  // What those who serve the waker's requests keep: whether the above is known to be right, and whether it is not to be
+  // shown after all.
+  bool is_resolved = false;
+  bool is_void = false;
+};
+
+// One mount's line to lisafs-waker: what others have done goes there, one change at a time, and comes back as requests
+// of the kernel (operations_wake.cc). Without a waker nothing is kept.
+class WakerLink {
+ public:
+  // What waits beyond this many is left out.
+  static constexpr size_t kMaxWaiting = 1024;
+
+  // A directory in the mount's root that is there for the waker alone: what comes from, or goes to, where nobody looks.
+  static constexpr char kElsewhere[] = ".lisafs-elsewhere";
+
+  // Without a socket there is never a waker. `nodes` outlives this.
+  explicit WakerLink(InodeTable& nodes, WakerSocket socket = {});
+
+  // For whoever reads what others change, on one thread:
+
+  // Something can be read from it: OnReadable. -1: never.
+  int fd() const { return socket_.own.get(); }
+  // Is there somebody to show anything to?
+  bool connected() const { return pid_.load(std::memory_order_relaxed) != kNobody; }
+  // Has it shown, at once or when its turn comes.
+  void Show(Wake wake);
+  // The waker has done something. Gives the number of a node whose cached pages may be older than its attributes; 0 for
+  // none.
+  uint64_t OnReadable();
+  // Nothing more will be read.
+  void End();
+
+  // For those who serve requests:
+
+  // Does the request come from the waker?
+  bool IsCaller(uint32_t pid) const { return pid == pid_.load(std::memory_order_relaxed); }
+  // The caller has asked for an attribute that does not exist. Is it the waker, by what it asked for? It is known from
+  // then on.
+  bool Introduces(uint32_t pid, std::string_view attribute);
+  // What is being shown, if anything, and no other thread that serves the waker.
+  std::pair<std::unique_lock<std::mutex>, Wake*> Current();
+  void SetPagesOutdated(uint64_t node) { outdated_.store(node, std::memory_order_relaxed); }
+
+ private:
+  // The kernel's own requests have 0, and no process has this.
+  static constexpr uint32_t kNobody = UINT32_MAX;
+
+  void ShowNext();
+  bool Send(const Wake& wake);
+  void LeaveOut();
+
+  InodeTable& nodes_;
+  WakerSocket socket_;
+  std::string attribute_;
+  std::atomic<uint32_t> pid_ = kNobody;
+  std::atomic<uint64_t> outdated_ = 0;
+
+  // The thread's that reads changes:
+  std::deque<Wake> waiting_;
+  uint64_t left_out_ = 0;
+  uint64_t moves_ = 0;  // Gives names elsewhere.
+
+  std::mutex mutex_;
+  // Guarded by mutex_:
+  Wake current_;
+  bool is_showing_ = false;  // Written by the thread that reads changes alone.
+  bool introduced_ = false;
+};
+
+}  // namespace lisafs
+
+#endif  // LISAFS_PLUGIN_WAKER_LINK_H_

@@ -1,0 +1,23 @@
+#ifndef LISAFS_WAKER_WAKER_H_
+#define LISAFS_WAKER_WAKER_H_
+
+#include <vector>
+
+#include "base/fd.h"
+
+namespace lisafs {
+
+// A mount of the container's, and the plugin that serves it.
+struct WokenMount {
+  Fd tree;    // A detached mount of the file system, O_PATH.
+  Fd root;    // Its root, opened for reading.
+  Fd socket;  // See base/waking.h.
+};
+
+// Does in each mount what its plugin says, until the process `container` (a pidfd) has ended or no mount is left. A
+// mount goes when its plugin's end of the socket is closed.
+void ServeWaker(const Fd& container, std::vector<WokenMount> mounts);
+
+}  // namespace lisafs
+
+#endif  // LISAFS_WAKER_WAKER_H_
