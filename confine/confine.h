@@ -26,6 +26,10 @@ namespace lisafs {
 // unless `keep` has 0; one of the three that is closed becomes /dev/null too, so that nothing else takes its number.
 StepResult<void> CloseOtherDescriptors(std::span<const int> keep);
 
+// Makes room for `count` descriptors (fewer if so many may not be open). The kernel's table doubles when it is full,
+// and a process with threads waits for that some 10 to 30 ms. To be called after EnterNamespaces, with one thread.
+StepResult<void> MakeRoomForDescriptors(int count);
+
 // Goes on in a child process that is alone in new mount, pid, network, ipc, uts and cgroup namespaces. In the child it
 // returns; the calling process never comes back, unless this fails there.
 //

@@ -1,5 +1,7 @@
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -40,6 +42,16 @@ StepResult<void> CloseOtherDescriptors(std::span<const int> keep) {
     first = number + 1;
   }
   if (close_range(first, UINT_MAX, 0) < 0) return FailStepWithErrno("close_range");
+  return {};
+}
+
+StepResult<void> MakeRoomForDescriptors(int count) {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return FailStepWithErrno("the limit of open files");
+  const int last = static_cast<int>(std::min<rlim_t>(limit.rlim_cur, static_cast<rlim_t>(count))) - 1;
+  Fd highest(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, last));
+  // Somebody has the last one already: then there is room.
+  if (!highest && errno != EMFILE) return FailStepWithErrno("room for descriptors");
   return {};
 }
 

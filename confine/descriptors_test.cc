@@ -1,5 +1,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "confine/confine.h"
@@ -15,6 +17,31 @@ TEST(CloseOtherDescriptors, KeepsWhatIsAskedFor) {
     OrExit(CloseOtherDescriptors(keep));
     for (int fd = 3; fd < 64; ++fd) INSIDE((fcntl(fd, F_GETFD) >= 0) == (fd == 22 || fd == 25));
     INSIDE(ReadLink("/proc/self/fd/0") == "/dev/null");
+  });
+  EXPECT_EQ(WaitFor(child), 0);
+}
+
+TEST(MakeRoomForDescriptors, LeavesTheTableLargeAndNothingOpen) {
+  pid_t child = Fork([] {
+    OrExit(MakeRoomForDescriptors(4000));
+    for (int fd = 3; fd < 5000; ++fd) INSIDE(fcntl(fd, F_GETFD) < 0);
+    char status[4096] = {};
+    Fd file(open("/proc/self/status", O_RDONLY));
+    INSIDE(read(file.get(), status, sizeof status - 1) > 0);
+    INSIDE(strstr(status, "FDSize:\t4096\n") != nullptr);
+  });
+  EXPECT_EQ(WaitFor(child), 0);
+}
+
+TEST(MakeRoomForDescriptors, IsContentWithTheLimit) {
+  pid_t child = Fork([] {
+    const rlimit few = {.rlim_cur = 100, .rlim_max = 100};
+    INSIDE(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    OrExit(MakeRoomForDescriptors(4000));
+    INSIDE(fcntl(99, F_GETFD) < 0);
+    // The last one is somebody's.
+    INSIDE(dup2(STDERR_FILENO, 99) == 99);
+    OrExit(MakeRoomForDescriptors(4000));
   });
   EXPECT_EQ(WaitFor(child), 0);
 }

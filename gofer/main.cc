@@ -46,6 +46,8 @@ constexpr SpinPolicy kSpin = {.microseconds = 100};
 // tree, its windows and what its lanes hold for the time of a request.
 constexpr int64_t kOwnFds = 32;
 constexpr int64_t kFdsPerConnection = 32;
+// What busy mounts come to hold; 64 KiB of the kernel's memory.
+constexpr int kRoomForFds = 8192;
 
 // Threads: a connection's lanes, each with one more while it connects a socket as somebody else; and some.
 constexpr int kOwnThreads = 16;
@@ -229,6 +231,7 @@ int Main(int argc, char** argv) {
   OrDie(CloseOtherDescriptors(InheritedFds(mounts, arguments)));
   const Fd lifeline(arguments.lifeline_fd);
   OrDie(EnterNamespaces(arguments.ready_fd, kOwnThreads + kThreadsPerConnection * static_cast<int>(mounts.size())));
+  OrDie(MakeRoomForDescriptors(kRoomForFds));
   Fd proc_self_fd = OrDie(OpenProcSelfFd());
   OrDie(EmptyRoot());
   SelfFds self = OrDie(SelfFds::Make(std::move(proc_self_fd)));
