@@ -83,6 +83,10 @@ absl::Status MakeRest(const MountSpec& spec, Parts& parts) {
   return absl::OkStatus();
 }
 
+// Bytes. To open a file of less takes less time if it is not passed through, and so does reading all of it
+// (docs/performance.md).
+constexpr uint64_t kPassthroughFrom = 256 << 10;
+
 // Only a plugin's files are the kernel's to read.
 bool PassesThrough(const CreateSandboxRequest& request, const MountSpec& spec) {
   return !request.has_client() && !spec.withhold_descriptors() && !spec.withhold_passthrough();
@@ -202,7 +206,8 @@ Command PluginCommand(const SandboxPrograms& programs, const CreateSandboxReques
     const bool io_uring = programs.fuse_io_uring && S_ISDIR(all[i].tree.type);
     // Exclusive, unless the policy's page says that it is not at the moment.
     command.Add(absl::StrCat(fuse, ":", connection, spec.read_only() ? ":ro" : "", ":exclusive",
-                             PassesThrough(request, spec) ? ":passthrough" : "", io_uring ? ":uring" : ""));
+                             PassesThrough(request, spec) ? absl::StrCat(":passthrough=", kPassthroughFrom) : "",
+                             io_uring ? ":uring" : ""));
   }
   command.Add("--policy");
   command.Add(absl::StrCat(command.Give(std::move(policy))));

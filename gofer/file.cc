@@ -44,13 +44,7 @@ Result<Fd> HostMount::OpenRootForClient() {
 
 Result<Backing> HostMount::OpenBacking(int fd) {
   if (passthrough_.broker == nullptr) return Fail(EOPNOTSUPP);
-  auto backing = passthrough_.broker->Open(passthrough_.mount, fd);
-  if (backing) {
-    passes_through_.store(true, std::memory_order_relaxed);
-  } else if (backing.error() == Errno(ENOTCONN)) {
-    passes_through_.store(false, std::memory_order_relaxed);
-  }
-  return backing;
+  return passthrough_.broker->Open(passthrough_.mount, fd);
 }
 
 HostMount& MountOf(Connection& connection) { return static_cast<HostMount&>(connection.mount()); }
@@ -88,7 +82,7 @@ Result<Fd> Duplicate(int fd) {
 
 void DonateRegular(Connection& connection, const std::shared_ptr<HostOpen>& open, Call& call) {
   if (!connection.options().donate_regular_files || connection.restricted(kBypassDonated)) return;
-  if (MountOf(connection).passes_through()) return;
+  if (!MountOf(connection).donates()) return;
   call.donations.Lend(open->fd(), open);
 }
 

@@ -115,8 +115,9 @@ class HostMount final : public MountPoint {
 
   // Registers a regular file. EOPNOTSUPP without a broker.
   Result<Backing> OpenBacking(int fd);
-  // It has worked, and not failed for good since: the client needs no descriptors.
-  bool passes_through() const { return passes_through_.load(std::memory_order_relaxed); }
+  // Whether the client wants the descriptors of the regular files that it opens.
+  bool donates() const { return donates_.load(std::memory_order_relaxed); }
+  void set_donates(bool donates) { donates_.store(donates, std::memory_order_relaxed); }
 
  private:
   const SelfFds& self_;
@@ -124,7 +125,7 @@ class HostMount final : public MountPoint {
   const HostPolicy policy_;
   const HostPassthrough passthrough_;
   std::optional<Watcher::Client> watcher_;
-  std::atomic<bool> passes_through_ = false;
+  std::atomic<bool> donates_ = true;
 };
 
 // The connection's mount, and what it knows.
@@ -151,8 +152,8 @@ Inode Issue(Connection& connection, NewControl&& made);
 
 // A second descriptor of fd's file, for the client.
 Result<Fd> Duplicate(int fd);
-// Gives the client an open regular file's descriptor with the response, if the connection is to and the client's kernel
-// does not reach files without.
+// Gives the client an open regular file's descriptor with the response, if the connection is to and the client wants
+// it.
 void DonateRegular(Connection& connection, const std::shared_ptr<HostOpen>& open, Call& call);
 
 // A directory in which names are about to be made or removed.

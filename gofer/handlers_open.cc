@@ -126,12 +126,19 @@ Result<OpenBackingResp> OpenBacking(Connection& connection, const FdReq& request
   return OpenBackingResp{.backing_id = id, .stat = stat};
 }
 
+Status SetDonation(Connection& connection, const SetDonationReq& request) {
+  if (request.donate > 1) return Fail(EINVAL);
+  MountOf(connection).set_donates(request.donate == 1);
+  return {};
+}
+
 }  // namespace
 
 void ServeBacking(HandlerTable& table) { table.Serve<Mid::kOpenBacking, OpenBacking>(); }
 
 void ServeOpening(HandlerTable& table) {
   table.Serve<Mid::kOpenAt, OpenAt>();
+  table.Serve<Mid::kSetDonation, SetDonation>();
   table.Serve<Mid::kOpenCreateAt, OpenCreateAt>(Effect::kWrites);
   table.Serve<Mid::kOpenUnnamed, OpenUnnamed>(Effect::kWrites);
 }

@@ -26,6 +26,22 @@ TEST_F(OpenTest, DonatesRegularFilesWithTheModeAskedForAndNothingElse) {
   EXPECT_EQ(donated.size(), 0u);
 }
 
+TEST_F(OpenTest, DonatesRegularFilesAsTheClientWants) {
+  WriteHostFile("f");
+  Serve();
+  Fdid file = Find(root(), "f").control_fd;
+  for (uint32_t donate : {0, 1}) {
+    ASSERT_TRUE(client().Call<Mid::kSetDonation>({.donate = donate}));
+    Donations donated;
+    ASSERT_TRUE(Open(file, O_RDONLY, &donated));
+    EXPECT_EQ(donated.size(), donate);
+    donated.Clear();
+    ASSERT_TRUE(Create(root(), "new" + std::to_string(donate), O_RDWR, 0644, &donated));
+    EXPECT_EQ(donated.size(), donate);
+  }
+  EXPECT_EQ(ErrnoOf(client().Call<Mid::kSetDonation>({.donate = 2})), EINVAL);
+}
+
 TEST_F(OpenTest, DonatesTheMountPointWhenToldSo) {
   Serve({.donate_mount_point = true});
   Donations donated;

@@ -350,6 +350,10 @@ struct WatchReq {
   uint64_t id = 0;  // What HostChanges are to call it.
   LISAFS_FIELDS(fd, id);
 };
+struct SetDonationReq {
+  uint32_t donate = 0;  // 0: no, 1: yes.
+  LISAFS_FIELDS(donate);
+};
 struct ListenReq {
   Fdid fd = kInvalidFdid;
   int32_t backlog = 0;

@@ -48,8 +48,9 @@ void Demote(std::span<const std::byte> written) {
 // The peer maps the same word at another address, so these are not the private kind.
 // The number of threads that slept.
 long FutexWake(std::atomic<uint32_t>& word, int count) { return syscall(SYS_futex, &word, FUTEX_WAKE, count, nullptr); }
-void FutexWait(std::atomic<uint32_t>& word, uint32_t expected) {
-  syscall(SYS_futex, &word, FUTEX_WAIT, expected, nullptr);
+// False if that took longer than `timeout`, which may be null.
+bool FutexWait(std::atomic<uint32_t>& word, uint32_t expected, const timespec* timeout) {
+  return syscall(SYS_futex, &word, FUTEX_WAIT, expected, timeout) == 0 || errno != ETIMEDOUT;
 }
 
 }  // namespace
@@ -171,11 +172,12 @@ void Channel::WakePeer() {
 Status Channel::WaitForTurn() {
   arrived_ = 0;
   SpinForTurn();
-  for (;;) {
+  for (bool patient = spinner_.before_sleep() != nullptr;;) {
     const uint32_t state = window_->state.load(std::memory_order_acquire);
     if (state == mine_) return {};
     if (state != theirs_) return Fail(state == kShutDown ? ECONNRESET : EPROTO);
-    LISAFS_RETURN_IF_ERROR(Sleep());
+    LISAFS_RETURN_IF_ERROR(Sleep(patient));
+    patient = false;
   }
 }
 
@@ -194,10 +196,11 @@ void Channel::SpinForTurn() {
 }
 
 // Until the window may have changed hands. The kernel looks at the state again before it puts the thread to sleep.
-Status Channel::Sleep() {
+Status Channel::Sleep(bool briefly) {
+  constexpr timespec kBriefly = {.tv_nsec = 300'000};
   if (tell_sleep_) my_sleep_flag_->store(1);
   if ((local_.fetch_or(kAsleep) & kStopping) == 0 && window_->state.load() == theirs_) {
-    FutexWait(window_->state, theirs_);
+    if (!FutexWait(window_->state, theirs_, briefly ? &kBriefly : nullptr)) spinner_.before_sleep()();
   }
   const bool shut_down = (local_.fetch_and(~kAsleep) & kStopping) != 0;
   if (tell_sleep_) my_sleep_flag_->store(0);

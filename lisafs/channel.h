@@ -89,7 +89,7 @@ class Channel {
   Status SendRaw(uint32_t data_length);
   Status WaitForTurn();
   void SpinForTurn();
-  Status Sleep();
+  Status Sleep(bool briefly);
   void WakePeer();
   size_t SendDonations(Donations& send);
   Status CheckHandshake();

@@ -27,7 +27,8 @@ constexpr size_t kCloseBatch = 100;
 
 class ConnectedClient final : public Client {
  public:
-  explicit ConnectedClient(Fd socket) : socket_(std::move(socket), kMaxMessageBeforeMount) {}
+  ConnectedClient(Fd socket, const SpinPolicy& spin)
+      : before_sleep_(spin.before_sleep), socket_(std::move(socket), kMaxMessageBeforeMount) {}
   ~ConnectedClient() override;
 
   // The steps of Connect, in order.
@@ -72,6 +73,7 @@ class ConnectedClient final : public Client {
   uint32_t max_message_ = kMaxMessageBeforeMount;
   std::bitset<kMessageCount> supported_;
 
+  void (*const before_sleep_)();
   std::mutex socket_mutex_;
   SocketLane socket_;  // Guarded by socket_mutex_, but for Shutdown.
 
@@ -231,6 +233,8 @@ Status ConnectedClient::ExchangeOnChannel(Channel& channel, const Request& reque
 }
 
 Status ConnectedClient::ExchangeOnSocket(const Request& request, OnResponse on_response, Donations* donated) {
+  // One after another, and each with the server's own time.
+  if (before_sleep_ != nullptr) before_sleep_();
   std::lock_guard lock(socket_mutex_);
   Writer writer(socket_.payload());
   request.encode(writer, request.body);
@@ -287,7 +291,7 @@ void ConnectedClient::Close(std::span<const Fdid> fds) {
 }  // namespace
 
 Result<std::unique_ptr<Client>> Client::Connect(Fd socket, const Options& options) {
-  auto client = std::make_unique<ConnectedClient>(std::move(socket));
+  auto client = std::make_unique<ConnectedClient>(std::move(socket), options.spin);
   LISAFS_RETURN_IF_ERROR(client->Mount());
   LISAFS_RETURN_IF_ERROR(client->StartWatchdog());
   client->AgreeOnSpinning(options.spin);

@@ -67,7 +67,8 @@ namespace lisafs {
   X(263, OpenBacking, FdReq, OpenBackingResp, 0,                                                                    \
     "Has an open FD's file registered with the client's FUSE file system, until the open FD is closed.")            \
   X(264, Subscribe, Empty, Empty, 1, "Begins: donates the socket that tells what others change.")                   \
-  X(265, Watch, WatchReq, Empty, 0, "From now on tells what others change in a directory, or of a file.")
+  X(265, Watch, WatchReq, Empty, 0, "From now on tells what others change in a directory, or of a file.")           \
+  X(266, SetDonation, SetDonationReq, Empty, 0, "Whether the client wants the descriptors of regular files.")
 
 enum class Mid : uint16_t {
 #define X(number, name, request, response, fds, purpose) k##name = number,

@@ -280,7 +280,7 @@ TEST(EveryMessage, RefusesTruncationAndLyingLengths) {
 }
 
 TEST(EveryMessage, HasANameANumberAndAnIndex) {
-  EXPECT_EQ(kMessageCount, 44u);
+  EXPECT_EQ(kMessageCount, 45u);
   std::set<std::string_view> names;
   std::set<int> indices;
   for (Mid mid : kAllMids) {
@@ -292,12 +292,12 @@ TEST(EveryMessage, HasANameANumberAndAnIndex) {
   EXPECT_EQ(*indices.begin(), 0);
   EXPECT_EQ(*indices.rbegin(), static_cast<int>(kMessageCount) - 1);
 
-  const std::pair<uint16_t, std::string_view> some[] = {{0, "Error"},         {1, "Mount"},        {12, "PRead"},
-                                                        {20, "Flush"},        {24, "Getdents64"},  {33, "RenameAt2"},
-                                                        {256, "SleepFlags"},  {257, "MakeNodeAt"}, {262, "FDataSync"},
-                                                        {263, "OpenBacking"}, {264, "Subscribe"},  {265, "Watch"}};
+  const std::pair<uint16_t, std::string_view> some[] = {
+      {0, "Error"},       {1, "Mount"},        {12, "PRead"},       {20, "Flush"},      {24, "Getdents64"},
+      {33, "RenameAt2"},  {256, "SleepFlags"}, {257, "MakeNodeAt"}, {262, "FDataSync"}, {263, "OpenBacking"},
+      {264, "Subscribe"}, {265, "Watch"},      {266, "SetDonation"}};
   for (auto [number, name] : some) EXPECT_EQ(MessageName(static_cast<Mid>(number)), name);
-  for (uint16_t number : {34, 35, 255, 266, 65535}) {
+  for (uint16_t number : {34, 35, 255, 267, 65535}) {
     EXPECT_EQ(MessageIndex(number), -1) << number;
     EXPECT_EQ(MessageName(static_cast<Mid>(number)), "") << number;
   }

@@ -12,7 +12,8 @@ namespace lisafs {
 // or has waited in vain again and again (a busy machine, slow calls, a peer with nothing to say). A process that has
 // only one CPU yields it instead, and so does, once, whoever has woken the peer.
 struct SpinPolicy {
-  uint32_t microseconds = 0;  // 0: never spin.
+  uint32_t microseconds = 0;         // 0: never spin.
+  void (*before_sleep)() = nullptr;  // Called by a thread that is about to sleep.
 };
 
 // Whether this process has but one CPU to run on. Found out before main, since a confined process cannot ask any more.
@@ -26,7 +27,10 @@ void PauseSpinning();
 // The spinning of one side of one lane. Used by one thread at a time.
 class Spinner {
  public:
-  explicit Spinner(SpinPolicy policy) : spin_(uint64_t{policy.microseconds} * 1000) {}
+  explicit Spinner(SpinPolicy policy)
+      : spin_(uint64_t{policy.microseconds} * 1000), before_sleep_(policy.before_sleep) {}
+
+  void (*before_sleep() const)() { return before_sleep_; }
 
   // Calls `look` until it returns true, or until it is better to sleep: false. `peer_was_woken`: it may wait for this
   // very CPU. In `seen`, if it returns true, a time right before the last look, by CLOCK_MONOTONIC in nanoseconds.
@@ -67,8 +71,9 @@ class Spinner {
   // For how long there is no spinning after either.
   static constexpr uint64_t kNoSpin = 5'000'000;
 
-  const uint64_t spin_;          // Nanoseconds,
-  uint64_t no_spin_before_ = 0;  // and a time.
+  const uint64_t spin_;  // Nanoseconds.
+  void (*const before_sleep_)();
+  uint64_t no_spin_before_ = 0;  // A time.
   int in_vain_ = 0;
 };
 

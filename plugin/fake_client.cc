@@ -122,6 +122,9 @@ Status FakeClient::Serve(const Request& request, Writer& writer, Donations* dona
       Encode(writer, SetStatResp{});
       return {};
     }
+    case Mid::kSetDonation:
+      donates = (BODY(SetDonation)).donate == 1;
+      return {};
     case Mid::kWalk: {
       const auto& body = BODY(Walk);
       std::vector<Inode> inodes;

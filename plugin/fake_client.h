@@ -49,6 +49,7 @@ class FakeClient : public Client {
   std::map<Fdid, FilePtr> open_fds;
   std::map<uint32_t, Fdid> backing_ids;  // The open FDs that they were made from.
   uint32_t last_backing_id = 0;
+  bool donates = true;  // As SetDonation has it; who opens a file gets `donate` in any case.
   std::map<Mid, int> calls;
   int flushes = 0;
   std::set<Mid> unsupported;

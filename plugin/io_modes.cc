@@ -54,18 +54,24 @@ bool IoModes::PassesThrough(const Node& node) {
   return found != open_.end() && found->second.backing_id != 0;
 }
 
-void IoModes::Refused(const Node& node, Errno error) {
-  switch (error.value()) {
-    case ELOOP:
-      too_deep_.insert(DeviceOf(node));
-      break;
-    case EPERM:  // The kernel lets nothing through, for whatever reason;
+bool IoModes::IsFinal(Errno refusal) {
+  switch (refusal.value()) {
+    case ELOOP:  // File systems are stacked too deep;
+    case EPERM:  // the kernel lets nothing through, for whatever reason;
     case ENOTTY:
     case EOPNOTSUPP:  // the server has nobody to ask,
     case ENOTCONN:    // or not any more.
     case ENODEV:
-      given_up_ = true;
-      break;
+      return true;
+  }
+  return false;
+}
+
+void IoModes::Refused(const Node& node, Errno error) {
+  if (error == Errno(ELOOP)) {
+    too_deep_.insert(DeviceOf(node));
+  } else if (IsFinal(error)) {
+    given_up_ = true;
   }
 }
 

@@ -35,6 +35,9 @@ class IoModes {
   void Enable() { enabled_ = true; }
   bool enabled() const { return enabled_; }
 
+  // Whether a refusal is one for good: for all files, or for all of a file system.
+  static bool IsFinal(Errno refusal);
+
   // A file is about to be open. `may_start`: it may be passed through if it is the first.
   Mode Enter(const std::shared_ptr<Handle>& handle, bool may_start, OpenBacking open_backing);
   // It is not open any more.

@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -18,6 +19,7 @@
 #include "plugin/fuse_device.h"
 #include "plugin/fuse_ring.h"
 #include "plugin/mount.h"
+#include "plugin/turn.h"
 #include "plugin/waker_link.h"
 #include "seccomp/plugin_policy.h"
 
@@ -26,7 +28,7 @@ namespace {
 
 // A request goes to the server and back in a few microseconds if both watch for it, and in fifty if one has to be
 // woken.
-constexpr SpinPolicy kSpin{.microseconds = 20};
+constexpr SpinPolicy kSpin{.microseconds = 20, .before_sleep = GiveTurnAway};
 
 // The workers of a mount, and some.
 constexpr int kOwnThreads = 16;
@@ -48,6 +50,8 @@ struct Arguments {
   bool name_violations = false;  // OnViolation::kNameAndKill.
 };
 
+constexpr std::string_view kPassthroughFrom = "passthrough=";
+
 MountArgument ParseMount(std::string_view text) {
   const std::string argument = "--mount " + std::string(text);
   size_t colon = text.find(':');
@@ -61,8 +65,14 @@ MountArgument ParseMount(std::string_view text) {
       options.read_only = true;
     } else if (option == "exclusive") {
       options.exclusive = true;
-    } else if (option == "passthrough") {
-      options.passthrough = true;
+    } else if (option.starts_with(kPassthroughFrom)) {
+      const std::string_view bytes = option.substr(kPassthroughFrom.size());
+      uint64_t from;
+      auto [end, error] = std::from_chars(bytes.data(), bytes.data() + bytes.size(), from);
+      if (error != std::errc() || end != bytes.data() + bytes.size()) {
+        DieOfUsage(argument, "\"" + std::string(bytes) + "\" is not a number of bytes");
+      }
+      options.passthrough_from = from;
     } else if (option == "uring") {
       io_uring = true;
     } else {
@@ -88,10 +98,11 @@ Arguments ParseArguments(int argc, char** argv) {
   std::string lifeline;
   std::string ready;
   bool name_violations = false;
-  app.add_option("--mount", mounts,
-                 "FUSE:CONN[:ro][:exclusive][:passthrough][:uring]: a /dev/fuse descriptor whose file system has been "
-                 "made, and "
-                 "the connection that serves it")
+  app.add_option(
+         "--mount", mounts,
+         "FUSE:CONN[:ro][:exclusive][:passthrough=BYTES][:uring]: a /dev/fuse descriptor whose file system has been "
+         "made, and "
+         "the connection that serves it")
       ->required();
   app.add_option("--policy", policy, "Descriptor of the file that says what each mount allows at the moment")
       ->type_name("FD");
@@ -163,7 +174,8 @@ void Confine(Arguments& arguments) {
 }
 
 void Serve(MountArgument argument) {
-  auto client = Client::Connect(std::move(argument.connection), {.max_channels = 2, .spin = kSpin});
+  // One for each worker: who waits for a slow disk holds up no other.
+  auto client = Client::Connect(std::move(argument.connection), {.max_channels = Mount::kMaxWorkers, .spin = kSpin});
   if (!client) Die("connect to the gofer", client.error().ToString());
   Mount mount(std::make_unique<FuseDevice>(std::move(argument.fuse)), std::move(*client), argument.options,
               std::move(argument.queues), std::move(argument.waker));

@@ -31,6 +31,9 @@ void StayOnCpu(int cpu) {
   CPU_FREE(cpus);
 }
 
+// Each keeps a CPU busy, and a thread of the server another one; the rest is for those who ask.
+const size_t kTurns = std::clamp<size_t>(std::thread::hardware_concurrency() / 4, 1, Mount::kMaxWorkers / 2);
+
 }  // namespace
 
 Mount::Mount(std::unique_ptr<FuseTransport> kernel, std::unique_ptr<Client> server, const MountOptions& options,
@@ -95,21 +98,23 @@ fuse_in_header Mount::Request::Header() const {
 }
 
 void Mount::Work() {
+  Worker worker(*this);
   Request request;
   auto answer = std::make_unique_for_overwrite<std::byte[]>(kBufferSize);
   Reply reply({answer.get(), kBufferSize});
-  while (Next(request)) Serve(request.span(), reply, *kernel_);
+  while (Next(worker, request)) Serve(request.span(), reply, *kernel_);
 }
 
-bool Mount::Next(Request& request) {
+bool Mount::Next(Worker& worker, Request& request) {
   do {
-    if (TakeFromBacklog(request)) return true;
+    if (!TakeTurn(worker, request)) return request.size > 0;
     if (request.bytes == nullptr) request.bytes = std::make_unique_for_overwrite<std::byte[]>(kBufferSize);
     auto size = kernel_->Receive({request.bytes.get(), kBufferSize});
     if (!size) {
-      std::lock_guard lock(mutex_);
-      --reading_;
       if (size.error() != Errno(ENODEV)) PrintError("read a FUSE request", size.error().ToString());
+      std::lock_guard lock(mutex_);
+      ended_ = true;
+      turn_.notify_all();
       return false;
     }
     request.size = *size;
@@ -117,16 +122,32 @@ bool Mount::Next(Request& request) {
   return true;
 }
 
-// Otherwise the thread is counted as one that reads.
-bool Mount::TakeFromBacklog(Request& request) {
-  std::lock_guard lock(mutex_);
-  if (reading_ > 0 && !backlog_.empty()) {
+bool Mount::TakeTurn(Worker& worker, Request& request) {
+  std::unique_lock lock(mutex_);
+  if (!worker.has_turn) {
+    ++waiting_;
+    turn_.wait(lock, [&] { return !backlog_.empty() || turns_ < kTurns || ended_; });
+    --waiting_;
+    // Only who reads sees that there is more.
+    worker.has_turn = turns_ < kTurns && !ended_;
+    if (worker.has_turn) ++turns_;
+  }
+  if (worker.has_turn) {
+    ++reading_;
+  } else if (!backlog_.empty()) {
     request = std::move(backlog_.front());
     backlog_.pop_front();
-    return true;
+  } else {
+    request.size = 0;
   }
-  ++reading_;
-  return false;
+  return worker.has_turn;
+}
+
+void Mount::TakeTurnFrom(Worker& worker) {
+  std::lock_guard lock(mutex_);
+  worker.has_turn = false;
+  --turns_;
+  turn_.notify_one();
 }
 
 bool Mount::LeaveToOthers(Request& request) {
@@ -134,7 +155,7 @@ bool Mount::LeaveToOthers(Request& request) {
   std::lock_guard lock(mutex_);
   --reading_;
   // Nothing else comes before FUSE_INIT is answered.
-  if (reading_ > 0 || opcode == FUSE_INIT) return false;
+  if (waiting_ > 0 || reading_ > 0 || opcode == FUSE_INIT) return false;
   if (workers_.size() + 1 < kMaxWorkers) {
     try {
       workers_.emplace_back([this] { Work(); });

@@ -1,6 +1,7 @@
 #ifndef LISAFS_PLUGIN_MOUNT_H_
 #define LISAFS_PLUGIN_MOUNT_H_
 
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -21,6 +22,7 @@
 #include "plugin/operations.h"
 #include "plugin/policy_follower.h"
 #include "plugin/request.h"
+#include "plugin/turn.h"
 #include "plugin/waker_link.h"
 
 namespace lisafs {
@@ -28,9 +30,12 @@ namespace lisafs {
 // One mounted file system: the kernel on one side, the server on the other, and the threads between them.
 class Mount {
  public:
-  // Threads. They start as they are needed: whenever one takes a request and no other waits for the next. At the limit
-  // one of them always goes on reading and leaves what it reads to the others, but for the kernel's forgets: those must
-  // not wait for a slow disk, since they are what gives descriptors back.
+  // Threads. Few of them take turns at once: they read a request, serve it and read the next. Others only get in their
+  // way, and every one that a busy machine has to switch to costs more than the request does. A worker that is about to
+  // sleep, since what it asked for takes long, gives its turn to another. They start as they are needed: whenever one
+  // takes a request and no other is there to take its turn. At the limit one of them always goes on reading and leaves
+  // what it reads to the others, but for the kernel's forgets: those must not wait for a slow disk, since they are what
+  // gives descriptors back.
   static constexpr size_t kMaxWorkers = 8;
   // Requests that may be left to others; then the kernel has to wait.
   static constexpr size_t kMaxBacklog = 256;
@@ -53,15 +58,27 @@ class Mount {
     fuse_in_header Header() const;
   };
 
+  // A thread in Work.
+  struct Worker final : TakesTurns {
+    explicit Worker(Mount& mount) : mount(mount) {}
+    void GiveAway() override {
+      if (has_turn) mount.TakeTurnFrom(*this);
+    }
+    Mount& mount;
+    bool has_turn = false;
+  };
+
   // What others change on the host is followed from now on, if the server tells it.
   void FollowHost();
   void FollowPolicy();
 
   void Work();
   // Puts the next request to serve in `request`. False when no more will come.
-  bool Next(Request& request);
-  bool TakeFromBacklog(Request& request);
-  // Whether the thread that read this request leaves it to others.
+  bool Next(Worker& worker, Request& request);
+  // Waits until it is this worker's turn to read: true; or puts a request from the backlog, or none, in `request`.
+  bool TakeTurn(Worker& worker, Request& request);
+  void TakeTurnFrom(Worker& worker);
+  // Whether the worker that read this request leaves it to others.
   bool LeaveToOthers(Request& request);
   void Serve(std::span<const std::byte> request, Reply& reply, FuseReplies& kernel);
 
@@ -82,8 +99,12 @@ class Mount {
   std::promise<bool> rings_begin_;
 
   std::mutex mutex_;
+  std::condition_variable turn_;
   // Guarded by mutex_:
-  size_t reading_ = 0;                // Workers that wait for the kernel.
+  size_t turns_ = 0;                  // Workers that have one,
+  size_t reading_ = 0;                // and of those the ones that wait for the kernel.
+  size_t waiting_ = 0;                // Workers that wait for one.
+  bool ended_ = false;                // No more requests will come.
   std::vector<std::thread> workers_;  // Without the thread that called Serve.
   std::deque<Request> backlog_;
 };

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "plugin/fake_client.h"
+#include "plugin/turn.h"
 
 namespace lisafs {
 namespace {
@@ -121,6 +122,7 @@ class MountTest : public testing::Test {
     client_->Add("a", S_IFREG | 0644);
     client_->on_call = [this](Mid mid) {
       if (mid != Mid::kFStatFS) return;
+      GiveTurnAway();  // As a client does that is about to sleep.
       std::unique_lock lock(mutex_);
       ++waiting_;
       changed_.notify_all();

@@ -49,10 +49,13 @@ class Node {
   // The file has been looked at, and the kernel is told what was seen.
   void Saw(const Statx& stat) {
     mode_.store(stat.mode, std::memory_order_relaxed);
+    size_.store(stat.size, std::memory_order_relaxed);
     content_.store(Content(stat.size, stat.mtime.sec, stat.mtime.nsec), std::memory_order_relaxed);
   }
   // Type and permissions when it was last looked at.
   uint16_t mode() const { return mode_.load(std::memory_order_relaxed); }
+  // Its size then.
+  uint64_t size() const { return size_.load(std::memory_order_relaxed); }
   // Whether its size and the time of its last change are those that were last seen.
   bool ContentIs(uint64_t size, int64_t mtime_sec, int64_t mtime_nsec) const {
     return content_.load(std::memory_order_relaxed) == Content(size, mtime_sec, mtime_nsec);
@@ -128,6 +131,7 @@ class Node {
   std::atomic<uint64_t> wrote_ = 0;
   std::atomic<int32_t> writers_ = 0;
   std::atomic<uint64_t> last_writer_left_ = 0;
+  std::atomic<uint64_t> size_;
   std::atomic<uint64_t> content_;
   std::atomic<std::chrono::nanoseconds> no_default_acl_until_{};
   std::atomic<DirectoryListing*> listing_ = nullptr;  // Made when it is first asked for.

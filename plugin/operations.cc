@@ -172,10 +172,14 @@ Status Operations::Init(Call& call, const None&, Reply& reply) {
   if (call.arguments.size() < offsetof(fuse_init_in, flags2)) return Fail(EINVAL);
   LISAFS_ASSIGN_OR_RETURN(auto bytes, call.arguments.TakeBytes(std::min(call.arguments.size(), sizeof in)));
   memcpy(&in, bytes.data(), bytes.size());
-  const bool passthrough = options_.passthrough && client_.Supports(Mid::kOpenBacking);
+  const bool passthrough = options_.passthrough_from && client_.Supports(Mid::kOpenBacking);
   LISAFS_ASSIGN_OR_RETURN(fuse_init_out answer, Negotiate(in, passthrough ? StackDepth() : 0));
   reply.Append<fuse_init_out>() = answer;
-  if (TakesPassthrough(answer)) io_modes_.Enable();
+  if (TakesPassthrough(answer)) {
+    io_modes_.Enable();
+    // If it cannot, descriptors come as before.
+    (void)client_.Call<Mid::kSetDonation>({.donate = 0});
+  }
   return {};
 }
 

@@ -41,8 +41,10 @@ inline constexpr std::string_view kDefaultAcl = "system.posix_acl_default";
 
 struct MountOptions {
   bool read_only = false;
-  bool exclusive = false;    // Nobody else changes the files, unless the policy says that others do.
-  bool passthrough = false;  // Have the kernel read and write the host's files by itself where it can.
+  bool exclusive = false;  // Nobody else changes the files, unless the policy says that others do.
+  // Have the kernel read and write by itself the host's files that are at least this large when they are opened, where
+  // it can. A small one is read in a message or two, sooner than the kernel is told of the host's file.
+  std::optional<uint64_t> passthrough_from;
   // What the server allows at the moment: it sees to that itself, but for what is done with descriptors that it donated
   // earlier. Outlives the mount.
   const LivePolicy* policy = &kNoRestrictions;
@@ -214,6 +216,7 @@ class Operations {
   void AddHandle(std::shared_ptr<Handle> handle, bool is_new, fuse_open_out& open, Reply& reply);
   void RemoveHandle(uint64_t fh);
   // Whether the handle's file is to be used by the descriptor that the server donated.
+  Result<std::shared_ptr<Handle>> FindData(uint64_t fh);
   bool UsesHost(const Handle& handle) const {
     return handle.host && !(options_.policy->Restrictions() & kBypassDonated);
   }

@@ -138,9 +138,14 @@ void Operations::AddHandle(std::shared_ptr<Handle> handle, bool is_new, fuse_ope
   Node& node = *handle->node;
   // Writes that are passed through are the broker's, which has no CAP_FSETID: they take set-id bits from the file
   // whoever writes. So such a file is not.
-  const bool may_start = S_ISREG(node.mode()) && !(node.mode() & (S_ISUID | S_ISGID));
-  IoModes::Mode mode = io_modes_.Enter(
-      handle, may_start, [](const Handle& opened) { return opened.client.Call<Mid::kOpenBacking>({opened.fd}); });
+  const bool may_start = S_ISREG(node.mode()) && !(node.mode() & (S_ISUID | S_ISGID)) &&
+                         node.size() >= options_.passthrough_from.value_or(0);
+  IoModes::Mode mode = io_modes_.Enter(handle, may_start, [](const Handle& opened) {
+    auto backing = opened.client.Call<Mid::kOpenBacking>({opened.fd});
+    // Large files are to be had by descriptor then.
+    if (!backing && IoModes::IsFinal(backing.error())) (void)opened.client.Call<Mid::kSetDonation>({.donate = 1});
+    return backing;
+  });
   bool unchanged = is_new;
   if (mode.backing_id != 0) {
     handle->host.reset();

@@ -9,12 +9,23 @@
 namespace lisafs {
 namespace {
 
+constexpr uint64_t kLarge = 1000;
+
 class PassthroughTest : public OperationsTest {
  protected:
   void SetUp() override {
-    client.Add("a", S_IFREG | 0644)->content = "0123456789";
-    client.Add("b", S_IFREG | 0644);
-    passthrough = true;
+    AddLarge("a");
+    AddLarge("b");
+    passthrough_from = kLarge;
+  }
+  void AddLarge(const char* name) {
+    client.Add(name, S_IFREG | 0644);
+    Grow(name);
+  }
+  void Grow(const char* name) {
+    auto file = client.Get(name);
+    file->content.resize(kLarge);
+    file->stat.size = kLarge;
   }
   fuse_open_out OpenFile(uint64_t node, uint32_t flags) {
     Answer answer = Ask(FUSE_OPEN, node, fuse_open_in{flags, 0});
@@ -55,7 +66,34 @@ TEST_F(PassthroughTest, OneBackingFileWhileAnyIsOpen) {
   EXPECT_NE(BackingOf(OpenFile(a, O_RDONLY)), id);
 }
 
-TEST_F(PassthroughTest, FilesThatAreMadeToo) {
+TEST_F(PassthroughTest, SmallFilesAreNot) {
+  Init(kFusePassthrough);
+  EXPECT_FALSE(client.donates);
+  client.Add("small", S_IFREG | 0644)->content = "0123456789";
+  uint64_t small = LookUp(kRoot, "small");
+  auto open = OpenFile(small, O_RDWR);
+  EXPECT_EQ(BackingOf(open), 0u);
+  // It has grown since, but is open.
+  Grow("small");
+  LookUp(kRoot, "small");
+  auto second = OpenFile(small, O_RDONLY);
+  EXPECT_EQ(BackingOf(second), 0u);
+  Release(small, open);
+  Release(small, second);
+  EXPECT_NE(BackingOf(OpenFile(small, O_RDONLY)), 0u);
+}
+
+TEST_F(PassthroughTest, NorAreNewFiles) {
+  Init(kFusePassthrough);
+  fuse_create_in in = {.flags = O_RDWR, .mode = S_IFREG | 0644};
+  Answer answer = Ask(FUSE_CREATE, kRoot, in, "new");
+  ASSERT_EQ(answer.error, 0);
+  EXPECT_EQ(BackingOf(answer.As<fuse_open_out>(sizeof(fuse_entry_out))), 0u);
+  EXPECT_EQ(answer.As<fuse_entry_out>().attr_valid, kShortLifetime.seconds);
+}
+
+TEST_F(PassthroughTest, UnlessFilesOfAnySizeAre) {
+  passthrough_from = 0;
   Init(kFusePassthrough);
   fuse_create_in in = {.flags = O_RDWR, .mode = S_IFREG | 0644};
   Answer answer = Ask(FUSE_CREATE, kRoot, in, "new");
@@ -86,7 +124,7 @@ TEST_F(PassthroughTest, OnlyWhereTheKernelCan) {
 }
 
 TEST_F(PassthroughTest, OnlyWhereItIsGranted) {
-  passthrough = false;
+  passthrough_from.reset();
   EXPECT_FALSE(TakesPassthrough(Init(kFusePassthrough)));
   EXPECT_EQ(BackingOf(OpenFile(LookUp(kRoot, "a"), O_RDWR)), 0u);
   EXPECT_EQ(client.calls[Mid::kOpenBacking], 0);
@@ -125,6 +163,7 @@ TEST_F(PassthroughTest, DoesNotAskAgainWhenTheBrokerIsGone) {
   Init(kFusePassthrough);
   client.fail_with[Mid::kOpenBacking] = ENOTCONN;
   EXPECT_EQ(BackingOf(OpenFile(LookUp(kRoot, "a"), O_RDWR)), 0u);
+  EXPECT_TRUE(client.donates);
   client.fail_with.clear();
   EXPECT_EQ(BackingOf(OpenFile(LookUp(kRoot, "b"), O_RDWR)), 0u);
   EXPECT_EQ(client.calls[Mid::kOpenBacking], 1);

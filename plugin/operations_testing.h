@@ -78,7 +78,8 @@ class OperationsTest : public testing::Test {
     if (!operations_) {
       operations_.emplace(
           client,
-          MountOptions{.read_only = read_only, .exclusive = exclusive, .passthrough = passthrough, .policy = &policy},
+          MountOptions{
+              .read_only = read_only, .exclusive = exclusive, .passthrough_from = passthrough_from, .policy = &policy},
           std::move(waker));
     }
     return *operations_;
@@ -87,7 +88,7 @@ class OperationsTest : public testing::Test {
   FakeClient client;
   bool read_only = false;
   bool exclusive = false;
-  bool passthrough = false;
+  std::optional<uint64_t> passthrough_from;
   LivePolicy policy;
   WakerSocket waker;
   uint32_t pid = 0;  // Of who asks.

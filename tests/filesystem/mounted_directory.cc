@@ -174,7 +174,7 @@ void MountedDirectory::SetUp(const Options& options) {
   if (options.read_only) mount += ":ro";
   if (options.exclusive) mount += ":exclusive";
   if (options.passthrough) {
-    mount += ":passthrough";
+    mount += ":passthrough=" + std::to_string(options.passthrough_from);
     plugin.Add("--lifeline=" + std::to_string(plugin.Give(std::move(lifeline_end))));
   }
   if (io_uring_) mount += ":uring";

@@ -24,10 +24,11 @@ class MountedDirectory {
     bool withhold_descriptors = false;
     bool single_file = false;  // Shows the file host()/file alone.
     bool passthrough = false;  // With a broker.
-    bool exclusive = false;    // Nobody changes the files on the host.
-    bool watch = false;        // Others' changes are told.
-    int overlays = 0;          // host() is an overlayfs, or one upon another.
-    std::string host;          // A directory that there is, to be host().
+    uint64_t passthrough_from = 0;
+    bool exclusive = false;  // Nobody changes the files on the host.
+    bool watch = false;      // Others' changes are told.
+    int overlays = 0;        // host() is an overlayfs, or one upon another.
+    std::string host;        // A directory that there is, to be host().
   };
   explicit MountedDirectory(const Options& options);
   // Unmounts, and expects both programs to end by themselves and without failure, unless they were killed.
