@@ -6,7 +6,7 @@
 #        bench.sh gofer [--json]
 #        bench.sh fuse [--json]
 #        bench.sh listing [--json]
-#        bench.sh fs [operations|fio|trees] [--json] [--quick] [--rounds N] [--systems NAME,...] [--plot FILE.svg] [--directory DIR]
+#        bench.sh fs [start|operations|fio|trees] [--json] [--quick] [--rounds N] [--systems NAME,...] [--plot FILE.svg] [--directory DIR]
 #   rpc      one null request and its answer between two processes: over shared memory (channel), with both processes on one CPU
 #            (one-cpu), and over a socket
 #   counting what the counters cost a null request, on a CPU each and on one
@@ -14,7 +14,7 @@
 #            "null" is a server that answers at once without any work, the bound of what a gofer can reach with this client
 #   fuse     single operations on a mount of lisafs, with FUSE as ever and over io_uring, by one process and by several
 #   listing  directories of several sizes, on a mount of lisafs that nobody else changes and by themselves, in turns
-#   fs       containers' files through lisafs and its peers: operations on single files, fio, and work on whole trees;
+#   fs       containers' files through lisafs and its peers: how long one takes to start, operations on single files, fio, and work on whole trees;
 #            "fs --help" says what its options do
 #   --json   one JSON object on stdout and nothing else, instead of a table
 set -euo pipefail

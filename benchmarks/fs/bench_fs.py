@@ -15,10 +15,12 @@ import report as reports
 from containers import SYSTEMS, Failure, run
 from works import FULL, QUICK, all_works, make_sources, make_tools
 
+WORKS = ["start", "operations", "fio", "trees"]
+
 
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="bench.sh fs", allow_abbrev=False)
-    parser.add_argument("works", nargs="*", metavar="WORK", help="operations, fio, trees; all if none is named")
+    parser.add_argument("works", nargs="*", metavar="WORK", help=", ".join(WORKS) + "; all if none is named")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout, instead of a table")
     parser.add_argument("--quick", action="store_true", help="do little, once")
     parser.add_argument("--rounds", type=int, help="how often all is done")
@@ -30,8 +32,8 @@ def parse_arguments():
     for hidden in ("programs", "operations", "root", "module", "cache"):
         parser.add_argument(f"--with-{hidden}", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    arguments.works = arguments.works or ["operations", "fio", "trees"]
-    if unknown := set(arguments.works) - {"operations", "fio", "trees"}:
+    arguments.works = arguments.works or WORKS
+    if unknown := set(arguments.works) - set(WORKS):
         parser.error(f"no such work: {', '.join(unknown)}")
     names = [system.name for system in SYSTEMS]
     arguments.systems = ["native", *arguments.systems.split(",")] if arguments.systems else names

@@ -1,6 +1,8 @@
 """The systems that are measured: each runs a container of the same root, with a directory of its own on /mnt."""
 
 import json
+import os
+import pathlib
 import shutil
 import subprocess
 import time
@@ -112,6 +114,22 @@ class System:
     def run(self, *command):
         return run(*self.runtime(), "exec", self.container, *command)
 
+    def run_once(self):
+        """Milliseconds that a container of its own takes which does nothing."""
+        bundle = self.own / "once"
+        if not bundle.exists():
+            bundle.mkdir()
+            config = json.loads((self.own / "bundle/config.json").read_text(encoding="utf-8"))
+            config["process"]["args"] = ["true"]
+            (bundle / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        before = time.monotonic()
+        run(*self.runtime(), "run", "--bundle", bundle, f"{self.container}-once")
+        return (time.monotonic() - before) * 1000
+
+    def memory(self):
+        """MiB that the container's file servers have to themselves, with their share of what they have in common with others."""
+        return None
+
     def stop(self):
         try:
             run(*self.runtime(), "delete", "--force", self.container, timeout=60)
@@ -147,6 +165,18 @@ class Lisafs(System):
         if self.daemon is not None:
             self.daemon.terminate()
             self.daemon.wait()
+
+
+    def memory(self):
+        kibibytes = 0
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                program = pathlib.Path(os.readlink(process / "exe"))
+                if program.parent == self.programs and program.name in ("lisafs-gofer", "lisafs-plugin", "lisafs-broker"):
+                    kibibytes += sum(int(line.split()[1]) for line in (process / "smaps_rollup").read_text().splitlines() if line.startswith("Pss:"))
+            except OSError:
+                pass  # It has ended, or is the kernel's.
+        return kibibytes / 1024
 
 
 class FuseMounts(System):

@@ -5,6 +5,7 @@ import json
 import pathlib
 import random
 import shutil
+import statistics
 from collections.abc import Callable
 
 from containers import TOOLS, WORK, run
@@ -129,8 +130,18 @@ def git(place):
     return Work("ms", prepare, measure)
 
 
+def start(times):
+    def measure(container):
+        memory = container.memory()
+        values = {} if memory is None else {"idle memory, MiB": memory}
+        values["run true, ms"] = statistics.median(container.run_once() for _ in range(times))
+        return values
+
+    return Work("", nothing, measure)
+
+
 def all_works(size, place):
-    works = {"operations": [operations(1, size, place), operations(8, size, place)], "fio": [], "trees": [untar(place), build(place), git(place)]}
+    works = {"start": [start(10)], "operations": [operations(1, size, place), operations(8, size, place)], "fio": [], "trees": [untar(place), build(place), git(place)]}
     for block in ("4k", "1m"):
         for pattern in ("read", "randread", "write", "randwrite"):
             works["fio"] += [fio(block, pattern, direct, size) for direct in (False, True)]
