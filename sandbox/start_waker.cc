@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <spawn.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -123,9 +122,8 @@ StepResult<void> StartWaker(const std::string& program, pid_t plugin, pid_t cont
   if (auto spawned = Spawn(program, std::move(command)); !spawned) return spawned;
   auto waker = ReadPid(ready);
   if (!waker) return tl::unexpected(waker.error());
-  if (auto moved = MoveToCgroupsOf(container, *waker); !moved && kill(*waker, 0) == 0) {
-    return FailStep("moving lisafs-waker: " + moved.error(), Errno(EIO));
-  }
+  // In the container's it would keep them a moment longer than the container: runtimes do not wait long to remove them.
+  LeaveCgroups(*waker);
   return {};
 }
 
