@@ -180,7 +180,10 @@ void Mount::Serve(std::span<const std::byte> request, Reply& reply, FuseReplies&
   if (reply.changed != 0) caches_.ForgetAttributes(reply.changed);
   // Cached entries are locked only while they are copied to where somebody reads them. That may wait for us if it is a
   // mapped file of this mount, and others serve it.
-  if (reply.outdated_listing != 0) caches_.ForgetContent(reply.outdated_listing);
+  if (reply.outdated_listing != 0) {
+    GiveTurnAway();
+    caches_.ForgetContent(reply.outdated_listing);
+  }
   const bool with_rings = header.opcode == FUSE_INIT && error == 0 && StartRings(request, reply);
   Status sent = kernel.Send(reply.Finish(header.unique, error));
   if (with_rings) rings_begin_.set_value(sent.has_value());
