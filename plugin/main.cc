@@ -174,8 +174,7 @@ void Confine(Arguments& arguments) {
 }
 
 void Serve(MountArgument argument) {
-  // One for each worker: who waits for a slow disk holds up no other.
-  auto client = Client::Connect(std::move(argument.connection), {.max_channels = Mount::kMaxWorkers, .spin = kSpin});
+  auto client = Client::Connect(std::move(argument.connection), {.max_channels = 4, .spin = kSpin});
   if (!client) Die("connect to the gofer", client.error().ToString());
   Mount mount(std::make_unique<FuseDevice>(std::move(argument.fuse)), std::move(*client), argument.options,
               std::move(argument.queues), std::move(argument.waker));

@@ -54,8 +54,11 @@ class Node {
   }
   // Type and permissions when it was last looked at.
   uint16_t mode() const { return mode_.load(std::memory_order_relaxed); }
-  // Its size then.
+  // Its size then, or more if it has been written to since.
   uint64_t size() const { return size_.load(std::memory_order_relaxed); }
+  void ReachesTo(uint64_t end) {
+    if (size() < end) size_.store(end, std::memory_order_relaxed);
+  }
   // Whether its size and the time of its last change are those that were last seen.
   bool ContentIs(uint64_t size, int64_t mtime_sec, int64_t mtime_nsec) const {
     return content_.load(std::memory_order_relaxed) == Content(size, mtime_sec, mtime_nsec);

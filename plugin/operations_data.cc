@@ -59,6 +59,7 @@ Status Operations::Write(Call& call, const fuse_write_in& in, Reply& reply) {
           ? Transferred(pwrite(handle->host.get(), data.data(), data.size(), static_cast<off_t>(in.offset)))
           : client_.PWrite(handle->fd, data, in.offset);
   if (!count) return Fail(count.error());
+  handle->node->ReachesTo(in.offset + *count);
   if (set_id && (in.write_flags & FUSE_WRITE_KILL_SUIDGID)) {
     LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(handle->node));
     LISAFS_RETURN_IF_ERROR(DropSetId(node, reply));
@@ -130,6 +131,7 @@ Status Operations::CopyFileRange(Call&, const fuse_copy_file_range_in& in, Reply
     LISAFS_ASSIGN_OR_RETURN(
         PWriteResp copied,
         client_.Call<Mid::kCopyFileRange>({from->fd, in.off_in, to->fd, in.off_out, std::min(in.len, kMaxCopy)}));
+    to->node->ReachesTo(in.off_out + copied.count);
     reply.Append<fuse_write_out>().size = static_cast<uint32_t>(copied.count);
     return {};
   }
@@ -138,6 +140,7 @@ Status Operations::CopyFileRange(Call&, const fuse_copy_file_range_in& in, Reply
   LISAFS_ASSIGN_OR_RETURN(size_t count,
                           Transferred(copy_file_range(from->host.get(), &from_offset, to->host.get(), &to_offset,
                                                       std::min(in.len, kMaxCopy), static_cast<unsigned>(in.flags))));
+  to->node->ReachesTo(in.off_out + count);
   reply.Append<fuse_write_out>().size = static_cast<uint32_t>(count);
   return {};
 }

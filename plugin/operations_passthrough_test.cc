@@ -83,6 +83,17 @@ TEST_F(PassthroughTest, SmallFilesAreNot) {
   EXPECT_NE(BackingOf(OpenFile(small, O_RDONLY)), 0u);
 }
 
+// The kernel knows the size that it has written itself, and does not ask for it.
+TEST_F(PassthroughTest, AFileThatHasBeenWrittenIsAsLargeAsThat) {
+  Init(kFusePassthrough);
+  client.Add("small", S_IFREG | 0644);
+  uint64_t small = LookUp(kRoot, "small");
+  auto open = OpenFile(small, O_RDWR);
+  EXPECT_EQ(Ask(FUSE_WRITE, small, fuse_write_in{.fh = open.fh, .offset = kLarge - 1, .size = 1}, "x").error, 0);
+  Release(small, open);
+  EXPECT_NE(BackingOf(OpenFile(small, O_RDONLY)), 0u);
+}
+
 TEST_F(PassthroughTest, NorAreNewFiles) {
   Init(kFusePassthrough);
   fuse_create_in in = {.flags = O_RDWR, .mode = S_IFREG | 0644};

@@ -227,6 +227,7 @@ TEST_F(AddedMounts, ARevocationIsFeltAtOnceByWhoeverWalksIn) {
 // How far revoking goes where the kernel reads by itself: a file that is open and passed through stays readable until
 // somebody asks for its attributes, and none can be opened any more.
 TEST_F(AddedMounts, AFileThatIsPassedThroughOutlivesItsRevocation) {
+  WriteFile(Path("source/file"), std::string(1 << 20, 'a'));
   auto container = Start([&](Bundle& bundle) { bundle.AddBind(Path("source"), "/data"); });
   const std::string& id = container->id();
   const std::string inside = "/proc/" + std::to_string(container->pid()) + "/root/data/file";
