@@ -2,7 +2,10 @@
 
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <cstddef>
+#include <latch>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -173,12 +176,13 @@ void Confine(Arguments& arguments) {
   OrDie(PluginPolicy(io_uring).Install(arguments.name_violations ? OnViolation::kNameAndKill : OnViolation::kKill));
 }
 
-void Serve(MountArgument argument) {
+// Leaves the mount as it is when its file system is gone.
+void Serve(MountArgument argument, std::optional<Mount>& mount) {
   auto client = Client::Connect(std::move(argument.connection), {.max_channels = 4, .spin = kSpin});
   if (!client) Die("connect to the gofer", client.error().ToString());
-  Mount mount(std::make_unique<FuseDevice>(std::move(argument.fuse)), std::move(*client), argument.options,
-              std::move(argument.queues), std::move(argument.waker));
-  mount.Serve();
+  mount.emplace(std::make_unique<FuseDevice>(std::move(argument.fuse)), std::move(*client), argument.options,
+                std::move(argument.queues), std::move(argument.waker));
+  mount->Serve();
 }
 
 int Main(int argc, char** argv) {
@@ -187,12 +191,18 @@ int Main(int argc, char** argv) {
   Confine(arguments);
   OrDie(SayReady(std::move(arguments.ready)));
 
-  std::vector<std::thread> threads;
-  for (MountArgument& mount : arguments.mounts) {
-    threads.emplace_back([&mount] { Serve(std::move(mount)); });
+  std::vector<std::optional<Mount>> mounts(arguments.mounts.size());
+  std::latch served(static_cast<std::ptrdiff_t>(mounts.size()));
+  for (size_t i = 0; i < mounts.size(); ++i) {
+    std::thread([&, i] {
+      Serve(std::move(arguments.mounts[i]), mounts[i]);
+      served.count_down();
+      mounts[i].reset();
+    }).detach();
   }
-  for (std::thread& thread : threads) thread.join();
-  return kExitSuccess;
+  // What they hold goes with the process, and sooner: as long as that lasts, the container's cgroup cannot be removed.
+  served.wait();
+  _exit(kExitSuccess);
 }
 
 }  // namespace
