@@ -147,7 +147,7 @@ void ConnectedClient::AgreeOnSpinning(SpinPolicy spin) {
 void ConnectedClient::MakeChannels(const Options& options) {
   if (!Supports(Mid::kChannel)) return;
   // Of a single file little is asked.
-  const size_t most = S_ISDIR(root_.stat.mode) ? kMaxClientChannels : 1;
+  const size_t most = S_ISREG(root_.stat.mode) ? 1 : kMaxClientChannels;
   for (size_t i = 0; i < std::min(options.max_channels, most); ++i) {
     // The server may have fewer to give, which it says with ENOMEM; whatever it is, there is always the socket.
     if (!MakeChannel(options.spin)) return;

@@ -247,6 +247,11 @@ TEST(PluginCallsTest, EachIsNeeded) {
   ASSERT_TRUE(files.ok());
   CallWatcher watcher(files.plugin_pid(), PluginPolicy(files.io_uring()));
   UseFiles(files);
+  // Whoever waits for the gofer is then told.
+  files.KillGofer();
+  EXPECT_TRUE(Eventually(std::chrono::seconds(10), [&] {
+    return std::ranges::none_of(watcher.Unused(), [](const std::string& rule) { return rule.starts_with("shutdown"); });
+  }));
   EXPECT_TRUE(files.Unmount());
   EXPECT_TRUE(files.BothEnd());
   ExpectAllUsed(watcher);
