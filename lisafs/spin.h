@@ -12,8 +12,10 @@ namespace lisafs {
 // or has waited in vain again and again (a busy machine, slow calls, a peer with nothing to say). A process that has
 // only one CPU yields it instead, and so does, once, whoever has woken the peer.
 struct SpinPolicy {
-  uint32_t microseconds = 0;         // 0: never spin.
-  void (*before_sleep)() = nullptr;  // Called by a thread that is about to sleep.
+  uint32_t microseconds = 0;  // 0: never spin.
+  // Called, if not null, by a thread that a client's request keeps waiting: on a channel once it has slept for 0.3 ms,
+  // on the socket before it waits for its turn there.
+  void (*before_sleep)() = nullptr;
 };
 
 // Whether this process has but one CPU to run on. Found out before main, since a confined process cannot ask any more.

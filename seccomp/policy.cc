@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "seccomp/filter.h"
 #include "seccomp/violation.h"
 
 namespace lisafs {
@@ -12,23 +13,13 @@ namespace {
 
 constexpr uint64_t kLow32 = 0xffffffff;
 
-// libseccomp returns negated errnos.
-StepResult<void> Check(int result, std::string what) {
-  if (result < 0) return FailStep(std::move(what), Errno(-result));
-  return {};
-}
-
-StepResult<void> AddRule(scmp_filter_ctx filter, const SeccompPolicy::Rule& rule) {
-  // What SCMP_SYS gives for a call that this architecture does not have, such as poll where there is only ppoll.
-  if (rule.syscall < 0) return {};
+StepResult<void> AddRule(SeccompFilter& filter, const SeccompPolicy::Rule& rule) {
   std::vector<scmp_arg_cmp> comparisons;
   for (const ArgCondition& c : rule.conditions) {
     comparisons.push_back({c.arg, SCMP_CMP_MASKED_EQ, c.mask, c.value});
   }
-  // "exact": fails rather than making a rule that means something else.
-  return Check(seccomp_rule_add_exact_array(filter, rule.error == 0 ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(rule.error),
-                                            rule.syscall, comparisons.size(), comparisons.data()),
-               "add a seccomp rule for " + SyscallName(rule.syscall));
+  return filter.Add(rule.error == 0 ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(rule.error), rule.syscall, comparisons,
+                    "add a seccomp rule for " + SyscallName(rule.syscall));
 }
 
 }  // namespace
@@ -62,25 +53,12 @@ SeccompPolicy& SeccompPolicy::Refuse(int syscall, int error, std::string why, st
 StepResult<void> SeccompPolicy::Install(OnViolation on_violation) const {
   const bool name = on_violation == OnViolation::kNameAndKill;
   if (name) NameViolations();
-  std::unique_ptr<void, void (*)(scmp_filter_ctx)> filter(seccomp_init(name ? SCMP_ACT_TRAP : SCMP_ACT_KILL_PROCESS),
-                                                          seccomp_release);
-  if (!filter) return FailStep("seccomp_init", Errno(ENOMEM));
-
-  const std::pair<scmp_filter_attr, uint32_t> attributes[] = {
-      {SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS},
-      {SCMP_FLTATR_CTL_NNP, 1},
-      {SCMP_FLTATR_CTL_TSYNC, 1},
-      {SCMP_FLTATR_CTL_OPTIMIZE, 2},  // A binary search over the calls, not a list.
-      {SCMP_FLTATR_API_SYSRAWRC, 1},  // The kernel's errnos rather than libseccomp's.
-  };
-  for (const auto& [attribute, value] : attributes) {
-    auto set = Check(seccomp_attr_set(filter.get(), attribute, value), "set a seccomp filter's attribute");
-    if (!set) return set;
-  }
+  auto filter = SeccompFilter::Make(name ? SCMP_ACT_TRAP : SCMP_ACT_KILL_PROCESS);
+  if (!filter) return tl::unexpected(filter.error());
   for (const Rule& rule : rules_) {
-    if (auto added = AddRule(filter.get(), rule); !added) return added;
+    if (auto added = AddRule(*filter, rule); !added) return added;
   }
-  return Check(seccomp_load(filter.get()), "load the seccomp filter");
+  return filter->Load();
 }
 
 std::string SyscallName(int syscall) {
