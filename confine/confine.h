@@ -27,7 +27,7 @@ namespace lisafs {
 StepResult<void> CloseOtherDescriptors(std::span<const int> keep);
 
 // Makes room for `count` descriptors (fewer if so many may not be open). The kernel's table doubles when it is full,
-// and a process with threads waits for that some 10 to 30 ms. To be called after EnterNamespaces, with one thread.
+// and a process with threads then waits for the other CPUs (RCU). To be called after EnterNamespaces, with one thread.
 StepResult<void> MakeRoomForDescriptors(int count);
 
 // Goes on in a child process that is alone in new mount, pid, network, ipc, uts and cgroup namespaces. In the child it
@@ -64,8 +64,8 @@ StepResult<void> EmptyRoot();
 
 // Enters a user namespace and closes its descriptor; nothing if there is none. From then on the process's capabilities
 // hold there alone: over files whose owner and group the namespace has, and over nothing that the initial namespace
-// guards, such as mounts, devices and files by their handles. The process stays the user that it was, whom the namespace
-// need not know.
+// guards, such as mounts, devices and files by their handles. The process stays the user that it was, whom the
+// namespace need not know.
 StepResult<void> EnterUserNamespace(Fd user_namespace);
 
 struct Privileges {
