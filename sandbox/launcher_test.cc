@@ -38,7 +38,7 @@ class LauncherTest : public testing::Test {
   // The stand-in in one of its roles.
   std::string Program(const std::string& role) {
     std::string path = directory_ + "/" + role;
-    symlink(std::filesystem::absolute("sandbox/stand_in").c_str(), path.c_str());
+    EXPECT_EQ(symlink(std::filesystem::absolute("sandbox/stand_in").c_str(), path.c_str()), 0);
     return path;
   }
 
