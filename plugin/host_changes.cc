@@ -38,9 +38,7 @@ void HostChanges::Run() {
     pollfd waiting[] = {{.fd = socket_.get(), .events = POLLIN, .revents = 0},
                         {.fd = waker_.fd(), .events = POLLIN, .revents = 0}};
     if (poll(waiting, std::size(waiting), -1) < 0) continue;
-    if (waiting[1].revents != 0) {
-      if (uint64_t outdated = waker_.OnReadable()) caches_.ForgetContent(outdated);
-    }
+    if (waiting[1].revents != 0) waker_.OnReadable(caches_);
     if (waiting[0].revents == 0) continue;
     iovec part = {.iov_base = buffer.get(), .iov_len = kMaxHostChangesSize};
     msghdr message = {};

@@ -2,13 +2,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "plugin/kernel_caches.h"
 #include "plugin/operations_testing.h"
+#include "plugin/recording_kernel.h"
 
 namespace lisafs {
 namespace {
+
+using testing::ElementsAre;
 
 class WakeTest : public OperationsTest {
  protected:
@@ -77,10 +82,11 @@ class WakeTest : public OperationsTest {
     if (command.old_size > 0) text += paths.substr(0, command.old_size) + " to ";
     return text + paths.substr(command.old_size);
   }
-  uint64_t Done() {
-    const int32_t error = 0;
+  // What the kernel was made to forget then.
+  std::vector<std::string> Done(int32_t error = 0) {
     EXPECT_EQ(send(end_.get(), &error, sizeof error, 0), ssize_t{sizeof error});
-    return link().OnReadable();
+    link().OnReadable(caches_);
+    return kernel_.Take();
   }
   // None of the calls that change something was made.
   void ExpectNothingDone() {
@@ -95,6 +101,8 @@ class WakeTest : public OperationsTest {
   }
 
   Fd end_;
+  RecordingKernel kernel_;
+  KernelCaches caches_{kernel_};
   uint64_t d_ = 0, e_ = 0;
 };
 
@@ -148,7 +156,7 @@ TEST_F(WakeTest, WhatWasMadeIsNotThereUntilItIsMade) {
   EXPECT_NE(Entry(As(kSomebody, FUSE_LOOKUP, d_, "new")).nodeid, made.nodeid);
   Ask(FUSE_FORGET, made.nodeid, fuse_forget_in{1});
   ExpectNothingDone();
-  EXPECT_EQ(Done(), 0u);
+  EXPECT_THAT(Done(), ElementsAre());
   EXPECT_EQ(As(kWaker, FUSE_MKNOD, d_, fuse_mknod_in{.mode = S_IFREG}, "new").error, EPERM);
 }
 
@@ -247,7 +255,7 @@ TEST_F(WakeTest, WhatIsChangedIsAnsweredAsItIs) {
   EXPECT_EQ(answer.As<fuse_attr_out>().attr.size, 77u);
   ExpectNothingDone();
   // The kernel has pages from before.
-  EXPECT_EQ(Done(), f);
+  EXPECT_THAT(Done(), ElementsAre("content " + std::to_string(f)));
 }
 
 TEST_F(WakeTest, OneAtATimeAndNotTooMany) {
@@ -264,6 +272,39 @@ TEST_F(WakeTest, OneAtATimeAndNotTooMany) {
   EXPECT_EQ(commands, WakerLink::kMaxWaiting + 1);
 }
 
+TEST_F(WakeTest, WhatTheContainerHasJustSeenIsForgottenAgain) {
+  Introduce();
+  const std::string in_d = " in " + std::to_string(d_), in_e = " in " + std::to_string(e_);
+  // The container found the new name, and that the old one is gone, before the waker did.
+  link().Show(Of(WakeAction::kCreate, d_, "new"));
+  EXPECT_EQ(Command(), "1 d/new");
+  EXPECT_THAT(Done(EEXIST), ElementsAre("name new" + in_d));
+  EXPECT_EQ(Command(), "1 d/new");
+  EXPECT_THAT(Done(), ElementsAre());
+  link().Show(Of(WakeAction::kDelete, d_, "f"));
+  EXPECT_EQ(Command(), "2 d/f");
+  EXPECT_THAT(Done(ENOENT), ElementsAre("name f" + in_d));
+  EXPECT_EQ(Command(), "2 d/f");
+  EXPECT_THAT(Done(), ElementsAre());
+  link().Show(Move(d_, "g", e_, "i"));
+  EXPECT_EQ(Command(), "3 d/g to e/i");
+  EXPECT_THAT(Done(ENOENT), ElementsAre("name g" + in_d, "name i" + in_e));
+  EXPECT_EQ(Command(), "3 d/g to e/i");
+  EXPECT_THAT(Done(), ElementsAre());
+  // Not for ever, and not what will not get better.
+  link().Show(Of(WakeAction::kDelete, d_, "f"));
+  size_t tries = 0;
+  while (!Command().empty()) {
+    ++tries;
+    Done(ENOENT);
+  }
+  EXPECT_EQ(tries, 4u);
+  link().Show(Of(WakeAction::kAttributes, d_, "g"));
+  EXPECT_EQ(Command(), "5 d/g");
+  EXPECT_THAT(Done(ENOENT), ElementsAre());
+  EXPECT_EQ(Command(), "");
+}
+
 TEST_F(WakeTest, ARevokedMountTellsNothing) {
   Introduce();
   policy.restrictions = kRevoked;
@@ -275,7 +316,7 @@ TEST_F(WakeTest, TheEnd) {
   Introduce();
   link().Show(Of(WakeAction::kCreate, d_, "new"));
   end_.reset();
-  link().OnReadable();
+  link().OnReadable(caches_);
   EXPECT_FALSE(link().connected());
   EXPECT_EQ(link().fd(), -1);
   // Who gets its number then is somebody else.

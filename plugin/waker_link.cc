@@ -47,22 +47,34 @@ void WakerLink::Show(Wake wake) {
   if (!is_showing_) ShowNext();
 }
 
-uint64_t WakerLink::OnReadable() {
+void WakerLink::OnReadable(KernelCaches& caches) {
   int32_t answer = 0;
   iovec part = {.iov_base = &answer, .iov_len = sizeof answer};
   msghdr message = {};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   const ssize_t received = recvmsg(fd(), &message, MSG_DONTWAIT);
-  if (received < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
+  if (received < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (received != sizeof answer || answer == kWakerEnds) {
     if (received != sizeof answer) PrintError("lisafs-waker", "it is gone: those who watch files are woken no more");
-    End();
-    return 0;
+    return End();
   }
-  const uint64_t outdated = outdated_.exchange(0, std::memory_order_relaxed);
+  if (const uint64_t outdated = outdated_.exchange(0, std::memory_order_relaxed)) caches.ForgetContent(outdated);
+  if (is_showing_ && IsInTheWay(answer)) {
+    if (current_.old_directory) caches.ForgetName(current_.old_directory->id(), current_.old_name);
+    if (current_.directory) caches.ForgetName(current_.directory->id(), current_.name);
+    if (Send(current_)) return;
+  }
   ShowNext();
-  return outdated;
+}
+
+// Somebody has looked since the kernel was made to forget the name, and has made it remember what the name leads to
+// now.
+bool WakerLink::IsInTheWay(int error) const {
+  const bool is_there = error == EEXIST && current_.action == WakeAction::kCreate;
+  const bool is_gone =
+      error == ENOENT && (current_.action == WakeAction::kDelete || current_.action == WakeAction::kMove);
+  return (is_there || is_gone) && tries_ < kMaxTries;
 }
 
 void WakerLink::End() {
@@ -99,6 +111,7 @@ void WakerLink::ShowNext() {
       next = std::move(waiting_.front());
       waiting_.pop_front();
     }
+    tries_ = 0;
     {
       std::lock_guard lock(mutex_);
       std::swap(current_, next);
@@ -127,6 +140,7 @@ bool WakerLink::Send(const Wake& wake) {
                                .size = static_cast<uint16_t>(path->size())};
   std::string message(reinterpret_cast<const char*>(&command), sizeof command);
   message += *old_path + *path;
+  ++tries_;
   return send(fd(), message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL) ==
          static_cast<ssize_t>(message.size());
 }

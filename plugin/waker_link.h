@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "base/waking.h"
 #include "plugin/inode_table.h"
+#include "plugin/kernel_caches.h"
 
 namespace lisafs {
 
@@ -67,9 +68,8 @@ class WakerLink {
   bool connected() const { return pid_.load(std::memory_order_relaxed) != kNobody; }
   // Has it shown, at once or when its turn comes.
   void Show(Wake wake);
-  // The waker has done something. Gives the number of a node whose cached pages may be older than its attributes; 0 for
-  // none.
-  uint64_t OnReadable();
+  // The waker has done something. Has the kernel forget what is in the way of it, and what it has left.
+  void OnReadable(KernelCaches& caches);
   // Nothing more will be read.
   void End();
 
@@ -87,7 +87,11 @@ class WakerLink {
  private:
   // The kernel's own requests have 0, and no process has this.
   static constexpr uint32_t kNobody = UINT32_MAX;
+  // The container can always be the quicker one again.
+  static constexpr int kMaxTries = 4;
 
+  // Whether it is to be shown once more.
+  bool IsInTheWay(int error) const;
   void ShowNext();
   bool Send(const Wake& wake);
   void LeaveOut();
@@ -100,6 +104,7 @@ class WakerLink {
 
   // The thread's that reads changes:
   std::deque<Wake> waiting_;
+  int tries_ = 0;  // Of what is being shown.
   uint64_t left_out_ = 0;
   uint64_t moves_ = 0;  // Gives names elsewhere.
 
