@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <limits>
@@ -202,6 +203,18 @@ DirectoryListing::Position DirectoryListing::End(uint32_t generation) const {
   if (filled_to_ && *filling_ != generation) return *filled_to_;
   const size_t last = Last(generation);
   return {generation, last == entries_.size() ? kFirstNumber : entries_[last].number + 1};
+}
+
+// No entry is in two pages.
+bool DirectoryListing::HidesTheRestWhenCached() const {
+  const auto page = static_cast<size_t>(getpagesize());
+  auto size_of = [](size_t name_size) { return FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + name_size); };
+  size_t used = size_of(1) + size_of(2);  // "." and "..".
+  for (const Stored& entry : entries_) {
+    const size_t size = size_of(entry.name_size);
+    used = used + size <= page ? used + size : size;
+  }
+  return used == page;
 }
 
 void DirectoryListing::Begun() {

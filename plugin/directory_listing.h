@@ -110,6 +110,10 @@ class DirectoryListing {
   void Begun();
   void Given(Position end);
   void Ended(Position end);
+  // Whether the kernel, once it has cached the present generation, would give nothing more to those who read an older
+  // one: if what is cached ends where a page of it does, Linux (fuse_readdir_cached, 6.18) takes any position that it
+  // does not find there for the end.
+  bool HidesTheRestWhenCached() const;
 
  private:
   struct Stored {

@@ -105,6 +105,30 @@ TEST_F(CachedListingTest, AsksTheServerWhenSomethingChanged) {
   EXPECT_EQ(names, ". .. a b c node l r ");
 }
 
+// What would be the end for all who have begun earlier.
+TEST_F(CachedListingTest, TheKernelDoesNotKeepFullPages) {
+  const size_t page = static_cast<size_t>(getpagesize());
+  // 32 bytes each for ".", ".." and the three that are there; now the page is all but full.
+  const size_t room = (page - 5 * 32) / 32 - 1;
+  for (size_t i = 0; i < room; ++i) client.Add(std::to_string(i), S_IFREG);
+  auto end_of = [&] {
+    uint64_t next = 0;
+    for (auto listed = ListFrom(0); !listed.empty(); listed = ListFrom(next)) next = listed.back().next;
+    return next;
+  };
+  const uint64_t first = end_of();
+  EXPECT_EQ(reply.outdated_listing, 0u);
+  Make("full");
+  end_of();
+  EXPECT_EQ(reply.outdated_listing, kRoot);
+  Make("more");
+  end_of();
+  EXPECT_EQ(reply.outdated_listing, 0u);
+  // An older one that is full, or is not.
+  ListFrom(first);
+  EXPECT_EQ(reply.outdated_listing, kRoot);
+}
+
 TEST_F(CachedListingTest, ARenameChangesBothDirectories) {
   client.Add("d", S_IFDIR | 0755);
   uint64_t d = LookUp(kRoot, "d");

@@ -159,8 +159,10 @@ Status Operations::List(const Call& call, const fuse_read_in& in, Reply& reply, 
     return {};
   }
   listing.Ended(from);
-  // The kernel takes what it has cached to be the whole listing from now on. Changes of its own it sees by itself.
-  if (!exclusive() && (from.generation != listing.generation() || !IsPresent(*node, listing))) {
+  // The kernel takes what it has cached to be the whole listing from now on. Changes of its own it sees by itself, but
+  // of an older generation it may have cached what would hide the rest of others.
+  if (from.generation != listing.generation() || listing.HidesTheRestWhenCached() ||
+      (!exclusive() && !IsPresent(*node, listing))) {
     reply.outdated_listing = node->id();
   }
   return {};

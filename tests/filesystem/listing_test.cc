@@ -250,6 +250,44 @@ TEST(ListingCacheTest, RecoversFromWhoStopsBeforeTheEnd) {
   }
 }
 
+// Linux takes a position that it does not find in a cached listing for the end of the directory if that listing fills
+// its pages to the last byte.
+TEST(ListingCacheTest, WhoBeganBeforeGetsTheRestAlsoIfPagesAreFull) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  if (getpagesize() != 4096) GTEST_SKIP() << "needs pages of 4 KiB";
+  constexpr size_t kLong = 100;
+  MountedDirectory files({.exclusive = true});
+  ASSERT_TRUE(files.ok());
+  MakeDirectory(files.OnHost("d"));
+  auto make = [&](const std::string& name) { return mknod((files / "d/" + name).c_str(), S_IFREG | 0600, 0); };
+  // Each takes 40 bytes there, this one 32, and so do "." and "..".
+  ASSERT_EQ(make("short"), 0);
+  for (size_t i = 1; i < kLong; ++i) ASSERT_EQ(make("longer-name-" + std::to_string(i)), 0);
+  EXPECT_EQ(ListDirectory(files / "d").size(), kLong);
+
+  Fd list(open((files / "d").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  std::set<std::string> seen;
+  auto read = [&](size_t size) {
+    alignas(dirent64) char buffer[4096];
+    const ssize_t n = getdents64(list.get(), buffer, size);
+    for (ssize_t at = 0; at < n;) {
+      const auto& entry = *reinterpret_cast<const dirent64*>(buffer + at);
+      EXPECT_TRUE(seen.insert(entry.d_name).second) << entry.d_name;
+      at += entry.d_reclen;
+    }
+    return n;
+  };
+  ASSERT_GT(read(512), 0);
+  ASSERT_LT(seen.size(), 20u);
+  ASSERT_EQ(make("longer-name-0"), 0);
+  EXPECT_EQ(ListDirectory(files / "d").size(), kLong + 1);
+  EXPECT_EQ(ListDirectory(files / "d").size(), kLong + 1);
+  while (read(4096) > 0) {
+  }
+  seen.erase("longer-name-0");
+  EXPECT_EQ(seen.size(), 2 + kLong);
+}
+
 // Who looks at each entry's attributes gets them with the listing, all but few.
 TEST(ListingCacheTest, AttributesComeWithTheListing) {
   if (geteuid() != 0) GTEST_SKIP() << "needs root";
