@@ -25,7 +25,7 @@ struct SandboxPrograms {
   std::string broker;
   std::string waker = {};      // Of mounts that are added; none if it is empty.
   bool fuse_io_uring = false;  // The plugin is to use FUSE over io_uring, as far as the kernel offers it.
-  CgroupLimits cgroup;         // Of each sandbox's gofers and brokers.
+  CgroupLimits cgroup;         // Of each sandbox's processes.
 };
 
 // What a sandbox's processes are.

@@ -225,7 +225,7 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Make(const CreateSand
   entry->sandbox.set_has_own_client(request.has_client());
   if (processes.plugin) entry->sandbox.set_plugin_pid(processes.plugin->pid());
   if (processes.broker) entry->sandbox.set_broker_pid(processes.broker->pid());
-  Limit(*entry);  // Nobody has asked them anything yet.
+  StartLimiting(*entry);
   *entry->sandbox.mutable_create_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
   for (const control::v1::MountSpec& spec : request.mounts()) {
     control::v1::Mount& mount = *entry->sandbox.add_mounts();
@@ -279,6 +279,7 @@ absl::Status Registry::Delete(const std::string& id) {
   entries_.erase(found);
   spdlog::info("sandbox {}: deleted", id);
   events_.Add(Event::TYPE_SANDBOX_ENDED, id, "", "deleted");
+  entry->AwaitLimits();
   return Clear(id, entry->directory);
 }
 

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -84,6 +85,8 @@ class Registry {
     uint32_t next_number = 1;
     // Since when only one of the two lives.
     std::optional<std::chrono::steady_clock::time_point> alone_since;
+    // Ends when the processes are in their cgroup; not valid of those that were adopted.
+    std::future<void> limited;
 
     bool gone() const { return !gofer && !plugin && !broker; }
     // With all that was added to it, and nothing is being done to it.
@@ -96,6 +99,8 @@ class Registry {
     bool alone() const { return alone_since.has_value() && running(); }
     // Writes it to the state directory.
     absl::Status Save() const;
+    // Waits until its cgroup is made, and with it those who are to be in it, so that it can be removed.
+    void AwaitLimits() const;
   };
   // A sandbox as it was at one moment, with the entry for what does not change.
   struct View {
@@ -119,9 +124,11 @@ class Registry {
   absl::StatusOr<std::shared_ptr<Entry>> Make(const control::v1::CreateSandboxRequest& request,
                                               const SandboxDirectory& directory, absl::FunctionRef<bool()> cancelled,
                                               Place place);
-  // Puts the processes of a sandbox, or of an added mount, into the sandbox's cgroup, but for the plugin, which is in
-  // the container's. That the host does not allow it is in the log.
+  // Puts the processes of a sandbox, or of an added mount, into the sandbox's cgroup. That the host does not allow it
+  // is in the log.
   void Limit(const Entry& sandbox) const;
+  // Likewise, on a thread of its own: on version 1 the kernel may wait for 10 ms and more before it moves a process.
+  void StartLimiting(Entry& sandbox) const;
   // Removes what is left of a sandbox whose processes have ended.
   absl::Status Clear(const std::string& id, const SandboxDirectory& directory) const;
   // Under the lock. NOT_FOUND: no sandbox has the id.

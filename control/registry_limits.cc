@@ -2,6 +2,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "control/registry.h"
@@ -9,20 +11,42 @@
 
 namespace lisafs {
 
+namespace {
+
+void AppendPids(const control::v1::Sandbox& sandbox, std::vector<pid_t>& pids) {
+  for (pid_t pid : {sandbox.gofer_pid(), sandbox.plugin_pid(), sandbox.broker_pid()}) {
+    if (pid != 0) pids.push_back(pid);
+  }
+}
+
+void Enter(const CgroupLimits& limits, const std::string& id, const std::vector<pid_t>& pids) {
+  absl::Status entered = EnterLimitedCgroup(limits, id, pids);
+  if (!entered.ok()) {
+    spdlog::warn("sandbox {}: it is not limited as it should be: {}", id, std::string(entered.message()));
+  }
+}
+
+}  // namespace
+
 void Registry::Limit(const Entry& sandbox) const {
   if (!programs_.cgroup.enabled) return;
   std::vector<pid_t> pids;
-  auto append = [&](const Entry& entry) {
-    for (pid_t pid : {entry.sandbox.gofer_pid(), entry.sandbox.broker_pid()}) {
-      if (pid != 0) pids.push_back(pid);
-    }
-  };
-  append(sandbox);
-  for (const auto& [number, mount] : sandbox.added) append(*mount);
-  absl::Status entered = EnterLimitedCgroup(programs_.cgroup, sandbox.sandbox.id(), pids);
-  if (!entered.ok()) {
-    spdlog::warn("sandbox {}: its gofer is not limited as it should be: {}", sandbox.sandbox.id(), Text(entered));
-  }
+  AppendPids(sandbox.sandbox, pids);
+  for (const auto& [number, mount] : sandbox.added) AppendPids(mount->sandbox, pids);
+  Enter(programs_.cgroup, sandbox.sandbox.id(), pids);
+}
+
+void Registry::StartLimiting(Entry& sandbox) const {
+  if (!programs_.cgroup.enabled) return;
+  std::vector<pid_t> pids;
+  AppendPids(sandbox.sandbox, pids);
+  sandbox.limited = std::async(std::launch::async, [limits = programs_.cgroup, id = sandbox.sandbox.id(),
+                                                    pids = std::move(pids)] { Enter(limits, id, pids); });
+}
+
+void Registry::Entry::AwaitLimits() const {
+  if (limited.valid()) limited.wait();
+  for (const auto& [number, mount] : added) mount->AwaitLimits();
 }
 
 absl::Status Registry::Clear(const std::string& id, const SandboxDirectory& directory) const {

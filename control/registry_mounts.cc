@@ -16,7 +16,6 @@
 #include "control/mount_policy.h"
 #include "control/registry.h"
 #include "lisafs/counters.h"
-#include "sandbox/cgroups.h"
 #include "sandbox/container_mounts.h"
 #include "sandbox/foreign_fds.h"
 #include "sandbox/fuse_mount.h"
@@ -161,9 +160,6 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::MakeAdded(const Entry
   *made.add_mounts() = request.mount();
   auto entry = Make(made, *directory, cancelled, [&](PreparedSandbox& prepared) -> absl::Status {
     const Process& plugin = *prepared.processes().plugin;
-    if (auto moved = MoveToCgroupsOf(container->init(), plugin.pid()); !moved) {
-      return absl::FailedPreconditionError("moving lisafs-plugin: " + moved.error());
-    }
     Fd mount = prepared.TakeMount();
     struct statx stat;
     if (statx(mount.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &stat) != 0) return ErrnoStatus(errno);

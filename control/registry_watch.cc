@@ -49,6 +49,7 @@ void Registry::Watch() {
       }
       spdlog::info("sandbox {}: ended", entry->first);
       events_.Add(Event::TYPE_SANDBOX_ENDED, entry->first, "", "ended with its mounts");
+      entry->second->AwaitLimits();
       absl::Status cleared = Clear(entry->first, entry->second->directory);
       if (!cleared.ok()) spdlog::warn("{}", Text(cleared));
       entry = entries_.erase(entry);

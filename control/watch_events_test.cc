@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include "control/service_testing.h"
 
 namespace lisafs {
@@ -10,7 +14,6 @@ namespace {
 
 using grpc::StatusCode;
 using testing::ElementsAre;
-using testing::HasSubstr;
 
 // A watch that has begun.
 class Watch {
@@ -71,10 +74,16 @@ TEST_F(ServiceTest, EventsTellADeath) {
   ASSERT_TRUE(Create(Request("web"), &sandbox).ok());
   Watch watch(*stub_, {});
   kill(sandbox.gofer_pid(), SIGKILL);
-  v1::Event died = watch.Next();
-  EXPECT_EQ(died.type(), v1::Event::TYPE_PROCESS_DIED);
-  EXPECT_THAT(died.message(), HasSubstr("gofer killed by signal 9"));
-  EXPECT_EQ(watch.Next().type(), v1::Event::TYPE_SANDBOX_FAILED);
+  // A plugin that has not connected yet ends as well, and may be seen first.
+  std::vector<v1::Event> events = {watch.Next(), watch.Next()};
+  if (events.front().message().find("gofer") == std::string::npos) events.push_back(watch.Next());
+  auto has = [&](v1::Event::Type type, const std::string& message) {
+    return std::any_of(events.begin(), events.end(), [&](const v1::Event& event) {
+      return event.type() == type && event.message().find(message) != std::string::npos;
+    });
+  };
+  EXPECT_TRUE(has(v1::Event::TYPE_PROCESS_DIED, "gofer killed by signal 9"));
+  EXPECT_TRUE(has(v1::Event::TYPE_SANDBOX_FAILED, ""));
 }
 
 TEST_F(ServiceTest, AWatchResumesWhereItEnded) {

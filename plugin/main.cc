@@ -200,7 +200,7 @@ int Main(int argc, char** argv) {
       mounts[i].reset();
     }).detach();
   }
-  // What they hold goes with the process, and sooner: as long as that lasts, the container's cgroup cannot be removed.
+  // What they hold goes with the process, and sooner.
   served.wait();
   _exit(kExitSuccess);
 }

@@ -4,7 +4,6 @@
 #include <grpcpp/support/channel_arguments.h>
 
 #include <chrono>
-#include <set>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -32,7 +31,8 @@ ControlClient::ControlClient(const std::string& socket) {
       grpc::CreateCustomChannel(absl::StrCat("unix:", socket), grpc::InsecureChannelCredentials(), arguments));
 }
 
-absl::StatusOr<control::v1::CreateSandboxResponse> ControlClient::CreateSandbox(const control::v1::CreateSandboxRequest& request) {
+absl::StatusOr<control::v1::CreateSandboxResponse> ControlClient::CreateSandbox(
+    const control::v1::CreateSandboxRequest& request) {
   for (auto retry_until = system_clock::now() + kRetryFor;; std::this_thread::sleep_for(kRetryInterval)) {
     grpc::ClientContext context;
     context.set_deadline(system_clock::now() + kDeadline);
@@ -44,18 +44,13 @@ absl::StatusOr<control::v1::CreateSandboxResponse> ControlClient::CreateSandbox(
   }
 }
 
-absl::StatusOr<std::vector<pid_t>> ControlClient::FindPlugins(const std::string& id) {
+absl::Status ControlClient::FindSandbox(const std::string& id) {
   grpc::ClientContext context;
   context.set_deadline(system_clock::now() + kDeadline);
   control::v1::GetSandboxRequest request;
   request.set_id(id);
   control::v1::GetSandboxResponse response;
-  grpc::Status status = stub_->GetSandbox(&context, request, &response);
-  if (!status.ok()) return FromGrpc(status);
-  std::set<pid_t> plugins = {response.sandbox().plugin_pid()};
-  for (const control::v1::Mount& mount : response.sandbox().mounts()) plugins.insert(mount.plugin_pid());
-  plugins.erase(0);
-  return std::vector<pid_t>(plugins.begin(), plugins.end());
+  return FromGrpc(stub_->GetSandbox(&context, request, &response));
 }
 
 absl::Status ControlClient::DeleteSandbox(const std::string& id) {

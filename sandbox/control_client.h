@@ -24,8 +24,8 @@ class ControlClient {
   // ended may not be forgotten yet.
   absl::StatusOr<control::v1::CreateSandboxResponse> CreateSandbox(const control::v1::CreateSandboxRequest& request);
 
-  // The process ids of its plugins, without those that are gone: one, and one for each mount that was added.
-  absl::StatusOr<std::vector<pid_t>> FindPlugins(const std::string& id);
+  // NOT_FOUND: there is no such sandbox.
+  absl::Status FindSandbox(const std::string& id);
 
   absl::Status DeleteSandbox(const std::string& id);
 

@@ -68,8 +68,7 @@ class Parser {
     out_.passed.insert(out_.passed.end(), argv_.begin() + next_, argv_.end());
     if (out_.command == "create" || out_.command == "run") {
       CommandArguments(kCreateValueFlags);
-    } else if (out_.command == "start" || out_.command == "delete" || out_.command == "pause" ||
-               out_.command == "resume") {
+    } else if (out_.command == "start" || out_.command == "delete") {
       CommandArguments(std::array<std::string_view, 0>());
     }
     return std::move(out_);

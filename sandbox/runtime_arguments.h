@@ -34,7 +34,7 @@ struct RuntimeArguments {
   std::string log;
   std::string log_format;
 
-  // Of create, run, start, delete, pause and resume.
+  // Of create, run, start and delete.
   std::string id;                           // Empty: none was given, or only help was asked for.
   std::string bundle = ".";                 // create, run
   std::string config_file = "config.json";  // create, run: in the bundle

@@ -53,8 +53,6 @@ TEST(RuntimeArguments, FindsTheContainerInEveryEnginesCommandLine) {
        "delete"},
       {"delete", {"--root", "/r", "delete", "--force", "id"}, "delete", "id", "."},
       {"delete -f", {"delete", "-f", "id"}, "delete", "id", "."},
-      {"pause", {"pause", "id"}, "pause", "id", "."},
-      {"resume", {"resume", "id"}, "resume", "id", "."},
       {"help of a command", {"create", "--help", "id"}, "create", "", "."},
       {"no id", {"create"}, "create", "", "."},
       {"value missing", {"create", "--bundle"}, "create", "", "."},

@@ -94,7 +94,9 @@ absl::Status PrepareContainer(const RuntimeArguments& arguments) {
     replacements.push_back({i, *path});
   }
 
-  auto created = ControlClient(arguments.socket).CreateSandbox(request);
+  // Not taken down before the low-level runtime takes this process over: that alone would take milliseconds.
+  static ControlClient client(arguments.socket);
+  auto created = client.CreateSandbox(request);
   if (!created.ok()) return created.status();
   auto hook = HookCommandLine(SiblingProgram("lisafs-runtime"), created->sandbox().plugin_pid(), kMountDirectory,
                               created->container_file(), SiblingProgram("lisafs-waker"), names);

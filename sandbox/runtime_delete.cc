@@ -53,9 +53,8 @@ tl::expected<int, std::string> DeleteContainer(const std::string& runtime, const
   if (!*may_have_sandbox) return RunProgram(runtime, arguments.passed);
 
   ControlClient client(arguments.socket);
-  if (!IsThere(client.FindPlugins(arguments.id).status())) return RunProgram(runtime, arguments.passed);
-  // Nothing can use the files of a container that has stopped, and its cgroups cannot be removed before the plugin is
-  // out of them.
+  if (!IsThere(client.FindSandbox(arguments.id))) return RunProgram(runtime, arguments.passed);
+  // Nothing can use the files of a container that has stopped.
   if (!IsLive(runtime, arguments)) {
     DeleteSandbox(client, arguments);
     return RunProgram(runtime, arguments.passed);

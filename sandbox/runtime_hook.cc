@@ -15,7 +15,6 @@
 #include "base/fd.h"
 #include "base/program.h"
 #include "base/result.h"
-#include "sandbox/cgroups.h"
 #include "sandbox/start_waker.h"
 
 namespace lisafs {
@@ -40,14 +39,6 @@ pid_t ParsePid(std::string_view text) {
   pid_t pid = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), pid);
   return error == std::errc() && end == text.data() + text.size() && pid > 0 ? pid : 0;
-}
-
-tl::expected<void, std::string> MovePlugin(pid_t plugin, const std::string& start_time, pid_t container) {
-  if (StartTime(plugin) != start_time) return {};
-  auto moved = MoveToCgroupsOf(container, plugin);
-  // If it has ended meanwhile, that is why it could not be moved.
-  if (!moved && StartTime(plugin) == start_time) return tl::unexpected("moving lisafs-plugin: " + moved.error());
-  return {};
 }
 
 // What is in the file is there at once, whole. A sandbox that is gone is no failure either.
@@ -112,7 +103,6 @@ tl::expected<void, std::string> RunHook(const std::vector<std::string>& argument
     return tl::unexpected<std::string>("the container's state on stdin has no pid");
   }
   pid_t container = parsed["pid"].get<pid_t>();
-  if (auto moved = MovePlugin(plugin, arguments[1], container); !moved) return moved;
   if (auto told = TellProcess(container, arguments[3]); !told) return told;
   if (StartTime(plugin) == arguments[1]) {
     auto woken = WakeWatchers(arguments[4], plugin, container, arguments[2], std::span(arguments).subspan(5));

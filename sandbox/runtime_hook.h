@@ -10,8 +10,6 @@
 // The createRuntime hook: the low-level runtime runs it, outside of the container, when the container has its mounts
 // and cgroups and none of its processes has started. The wrapper writes it into config.json, the container's state
 // comes on stdin. It
-//  - puts the sandbox's plugin into the container's cgroups, so that what it uses is counted and limited as the
-//  container's;
 //  - tells lisafsd which process the container is, in a file of its state directory, so that mounts can be added to it;
 //  - starts the process that wakes those who watch files in the container (start_waker.h);
 //  - unmounts the file systems where the low-level runtime found them, so that only the container holds them: one that

@@ -12,7 +12,6 @@
 
 #include "base/program.h"
 #include "base/result.h"
-#include "sandbox/cgroups.h"
 #include "sandbox/low_level_runtime.h"
 #include "sandbox/runtime_arguments.h"
 #include "sandbox/runtime_hook.h"
@@ -36,13 +35,12 @@ create, run and delete prepare and end the container's mounts. All commands, wit
 
 )";
 
-// See runtime_create.h, runtime_runsc.h, runtime_delete.h and runtime_pause.h.
+// See runtime_create.h, runtime_runsc.h and runtime_delete.h.
 bool NeedsSandbox(const RuntimeArguments& arguments) {
   const std::string& command = arguments.command;
   if (command == "create" || command == "run" || command == "delete") return true;
   // That is when runsc starts the gofer of a pod's second container.
-  if (command == "start") return IsRunsc(arguments.runtime);
-  return (command == "pause" || command == "resume") && HasUnifiedCgroups();
+  return command == "start" && IsRunsc(arguments.runtime);
 }
 
 // Unlike the other commands, which end up as the low-level runtime and hand whatever filter they have to the container,

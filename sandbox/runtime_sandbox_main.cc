@@ -13,7 +13,6 @@
 #include "sandbox/runtime_arguments.h"
 #include "sandbox/runtime_create.h"
 #include "sandbox/runtime_delete.h"
-#include "sandbox/runtime_pause.h"
 #include "sandbox/runtime_report.h"
 #include "sandbox/runtime_runsc.h"
 
@@ -51,9 +50,8 @@ int Main(int argc, char** argv) {
     Exec(loader, arguments->passed);
     Abandon(*arguments, loader, Errno::Last().ToString());
   }
-  if (arguments->command != "create" && arguments->command != "run") {
-    auto status = arguments->command == "delete" ? DeleteContainer(*runtime, *arguments)
-                                                 : PauseOrResumeContainer(*runtime, *arguments);
+  if (arguments->command == "delete") {
+    auto status = DeleteContainer(*runtime, *arguments);
     if (!status) Abandon(*arguments, *runtime, status.error());
     return *status;
   }

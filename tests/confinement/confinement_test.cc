@@ -255,7 +255,7 @@ TEST_P(ConfinementTest, LimitsAreSet) {
     return begin == std::string::npos ? "" : limits.substr(begin, limits.find('\n', begin) - begin);
   };
   EXPECT_TRUE(line("Max core file size").starts_with("Max core file size        0                    0 ")) << limits;
-  // The plugin is limited by its container's cgroup, which lisafs-runtime puts it into.
+  // The plugin is limited by its sandbox's cgroup alone.
   EXPECT_EQ(line("Max data size").find("unlimited") == std::string::npos, GetParam().name == "lisafs-gofer") << limits;
 }
 
