@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -175,6 +176,7 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::MakeAdded(const Entry
       std::vector<Fd> trees;
       trees.push_back(*std::move(copy));
       auto woken = StartWaker(programs_.waker, plugin.pid(), container->init(), std::move(trees));
+      if (woken && *woken != 0) waitpid(*woken, nullptr, 0);
       if (!woken) spdlog::warn("lisafs-waker: {}: {}", woken.error().what, woken.error().error.ToString());
     }
     return absl::OkStatus();

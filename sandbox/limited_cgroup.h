@@ -8,7 +8,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "sandbox/cgroups.h"
+#include "confine/cgroups.h"
 
 namespace lisafs {
 

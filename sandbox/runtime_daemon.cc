@@ -19,7 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "base/fd.h"
-#include "sandbox/cgroups.h"
+#include "confine/cgroups.h"
 #include "sandbox/trusted_directory.h"
 
 namespace lisafs {

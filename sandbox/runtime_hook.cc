@@ -55,7 +55,7 @@ tl::expected<void, std::string> TellProcess(pid_t container, const std::string& 
   return {};
 }
 
-StepResult<void> WakeWatchers(const std::string& waker, pid_t plugin, pid_t container, const std::string& mounts,
+StepResult<pid_t> WakeWatchers(const std::string& waker, pid_t plugin, pid_t container, const std::string& mounts,
                               std::span<const std::string> names) {
   std::vector<Fd> trees;
   for (const std::string& name : names) {

@@ -2,25 +2,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <spawn.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <utility>
 
 #include "base/waking.h"
-#include "sandbox/cgroups.h"
 
 namespace lisafs {
 namespace {
-
-// It says its number first thing.
-constexpr int kPidPatienceMilliseconds = 10'000;
 
 // The numbers that descriptors get in the waker begin here.
 constexpr int kFirstDescriptor = STDERR_FILENO + 1;
@@ -37,8 +30,7 @@ struct WakerCommand {
 
 Fd OpenProcess(pid_t pid) { return Fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))); }
 
-// Starts the program and waits for the process that is called so, which is not the one that lasts.
-StepResult<void> Spawn(const std::string& program, WakerCommand command) {
+StepResult<pid_t> Spawn(const std::string& program, WakerCommand command) {
   const int first_free = kFirstDescriptor + static_cast<int>(command.descriptors.size());
   for (Fd& fd : command.descriptors) {
     if (fd.get() < first_free) fd = Fd(fcntl(fd.get(), F_DUPFD_CLOEXEC, first_free));
@@ -61,21 +53,6 @@ StepResult<void> Spawn(const std::string& program, WakerCommand command) {
   const int error = posix_spawn(&pid, program.c_str(), &actions, nullptr, argv.data(), environment);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) return FailStep(program, Errno(error));
-  int status = 0;
-  while (waitpid(pid, &status, 0) < 0) {
-    if (errno != EINTR) return FailStepWithErrno("waitpid");
-  }
-  if (status != 0) return FailStep(program + " at its start", Errno(ECHILD));
-  return {};
-}
-
-StepResult<pid_t> ReadPid(const Fd& ready) {
-  pollfd wait = {.fd = ready.get(), .events = POLLIN, .revents = 0};
-  char line[32];
-  const ssize_t size = poll(&wait, 1, kPidPatienceMilliseconds) == 1 ? read(ready.get(), line, sizeof line) : 0;
-  pid_t pid = 0;
-  std::from_chars(line, line + (size > 0 ? size : 0), pid);
-  if (pid <= 0) return FailStep("lisafs-waker's number", Errno(ESRCH));
   return pid;
 }
 
@@ -93,7 +70,7 @@ StepResult<Fd> CloneForWaker(int directory, const std::string& path) {
   return tree;
 }
 
-StepResult<void> StartWaker(const std::string& program, pid_t plugin, pid_t container, std::vector<Fd> trees) {
+StepResult<pid_t> StartWaker(const std::string& program, pid_t plugin, pid_t container, std::vector<Fd> trees) {
   const Fd its_plugin = OpenProcess(plugin);
   if (!its_plugin) return FailStepWithErrno("the plugin");
   WakerCommand command;
@@ -108,23 +85,17 @@ StepResult<void> StartWaker(const std::string& program, pid_t plugin, pid_t cont
     command.arguments.push_back("--mount");
     command.arguments.push_back(tree + ":" + command.Give(std::move(socket)));
   }
-  if (command.descriptors.empty()) return {};
+  if (command.descriptors.empty()) return 0;
   Fd process = OpenProcess(container);
   if (!process) return FailStepWithErrno("the container's first process");
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return FailStepWithErrno("pipe");
-  const Fd ready(ends[0]);
-  Fd said(ends[1]);
+  // Nobody waits for what it says when it is ready.
+  Fd nobody(open("/dev/null", O_WRONLY | O_CLOEXEC));
+  if (!nobody) return FailStepWithErrno("/dev/null");
   command.arguments.push_back("--container");
   command.arguments.push_back(command.Give(std::move(process)));
   command.arguments.push_back("--ready-fd");
-  command.arguments.push_back(command.Give(std::move(said)));
-  if (auto spawned = Spawn(program, std::move(command)); !spawned) return spawned;
-  auto waker = ReadPid(ready);
-  if (!waker) return tl::unexpected(waker.error());
-  // In the container's it would keep them a moment longer than the container: runtimes do not wait long to remove them.
-  LeaveCgroups(*waker);
-  return {};
+  command.arguments.push_back(command.Give(std::move(nobody)));
+  return Spawn(program, std::move(command));
 }
 
 void EndWaker(pid_t plugin) {

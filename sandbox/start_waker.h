@@ -21,8 +21,9 @@ namespace lisafs {
 StepResult<Fd> CloneForWaker(int directory, const std::string& path);
 
 // `trees` are of the plugin's mounts, by their numbers. Those that nobody else changes are left out, and if none is
-// left nothing is started. `container` is its first process. The waker is in nobody's cgroups.
-StepResult<void> StartWaker(const std::string& program, pid_t plugin, pid_t container, std::vector<Fd> trees);
+// left nothing is started. `container` is its first process. Gives the process that was started, for those to reap who
+// stay: it ends as soon as it has started the one that lasts, and is 0 if there is none.
+StepResult<pid_t> StartWaker(const std::string& program, pid_t plugin, pid_t container, std::vector<Fd> trees);
 
 // Has the waker of the plugin's only mount end, if there is one.
 void EndWaker(pid_t plugin);

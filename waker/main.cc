@@ -16,6 +16,7 @@
 #include "base/inherited.h"
 #include "base/program.h"
 #include "base/result.h"
+#include "confine/cgroups.h"
 #include "confine/confine.h"
 #include "seccomp/waker_policy.h"
 #include "waker/waker.h"
@@ -101,6 +102,9 @@ int Main(int argc, char** argv) {
   SetProgramName("lisafs-waker");
   Arguments arguments = ParseArguments(argc, argv);
   LeaveParent();
+  // In a container's cgroups it would keep them a moment longer than the container: runtimes do not wait long to remove
+  // them.
+  LeaveCgroups(0);
   OpenRoots(arguments.mounts);
   Confine(arguments);
   // Who started it knows enough by the number, and need not wait for this.

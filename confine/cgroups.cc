@@ -1,4 +1,4 @@
-#include "sandbox/cgroups.h"
+#include "confine/cgroups.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -45,6 +45,13 @@ std::string Unescape(std::string_view text) {
   return out;
 }
 
+bool IsInRoots(pid_t pid) {
+  // Lines are HIERARCHY:CONTROLLERS:PATH.
+  const std::string cgroups = ReadProc(pid == 0 ? "/proc/self/cgroup" : "/proc/" + std::to_string(pid) + "/cgroup");
+  const std::vector<std::string> lines = Split(cgroups, '\n');
+  return std::all_of(lines.begin(), lines.end(), [](const std::string& line) { return line.ends_with(":/"); });
+}
+
 Status AddProcess(const std::string& directory, pid_t pid) {
   Fd procs(open((directory + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
   if (!procs) return FailWithErrno();
@@ -72,6 +79,7 @@ std::vector<CgroupMount> ParseCgroupMounts(std::string_view mountinfo) {
 std::vector<CgroupMount> MountedCgroups() { return ParseCgroupMounts(ReadProc("/proc/self/mountinfo")); }
 
 void LeaveCgroups(pid_t pid) {
+  if (IsInRoots(pid)) return;
   for (const CgroupMount& mount : MountedCgroups()) {
     // Where that is not allowed, the process stays where it is.
     if (mount.root == "/") (void)AddProcess(mount.mount_point, pid);

@@ -1,5 +1,5 @@
-#ifndef LISAFS_SANDBOX_CGROUPS_H_
-#define LISAFS_SANDBOX_CGROUPS_H_
+#ifndef LISAFS_CONFINE_CGROUPS_H_
+#define LISAFS_CONFINE_CGROUPS_H_
 
 #include <sys/types.h>
 
@@ -25,9 +25,10 @@ std::vector<CgroupMount> ParseCgroupMounts(std::string_view mountinfo);
 // Those that this process sees.
 std::vector<CgroupMount> MountedCgroups();
 
-// Moves the process `pid`, 0 for the calling one, to the root of every hierarchy that lets it.
+// Moves the process `pid`, 0 for the calling one, to the root of every hierarchy that lets it. If it is there already
+// the kernel is not asked: it would wait all the same.
 void LeaveCgroups(pid_t pid);
 
 }  // namespace lisafs
 
-#endif  // LISAFS_SANDBOX_CGROUPS_H_
+#endif  // LISAFS_CONFINE_CGROUPS_H_

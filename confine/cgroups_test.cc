@@ -1,4 +1,4 @@
-#include "sandbox/cgroups.h"
+#include "confine/cgroups.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
