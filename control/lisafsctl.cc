@@ -218,7 +218,7 @@ void AddWatchingCommands(CLI::App& app, Options& options, Command& command) {
   events->add_option("SANDBOX", options.sandbox, "Only this one's");
   events->add_flag("--replay", options.replay, "First what lisafsd remembers");
   events->callback([&] { command = Events; });
-  CLI::App* record = app.add_subcommand("record", "Shows which files of a mount are used, and how");
+  CLI::App* record = app.add_subcommand("record", "Shows which paths a mount is asked for, and what for");
   record->add_option("SANDBOX", options.sandbox)->required();
   record->add_option("TARGET", options.recorded, "As the container sees it")->required();
   record->add_option("--seconds", options.seconds, "For so long")->check(CLI::PositiveNumber)->capture_default_str();

@@ -2,6 +2,7 @@
 // with --help for how.
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
@@ -98,6 +99,13 @@ void RaiseFileLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// To give memory back after each answer and take it again for the next costs more than to make the answer.
+void KeepMemory() {
+  constexpr int kKept = 32 << 20;
+  mallopt(M_TRIM_THRESHOLD, kKept);
+  mallopt(M_MMAP_THRESHOLD, kKept);
+}
+
 sigset_t StopSignals() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -138,7 +146,7 @@ void SwitchOnFuseIoUring() {
   }
 }
 
-std::string Metrics(const Registry& registry, const Gate& gate, const Events& events) {
+Measurements Measure(const Registry& registry, const Gate& gate, const Events& events) {
   Measurements measurements = {.sandboxes = registry.List(), .calls = gate.counts(), .events = events.counts()};
   auto mounts = registry.Statistics("");
   if (mounts.ok()) measurements.mounts = *std::move(mounts);
@@ -150,14 +158,16 @@ std::string Metrics(const Registry& registry, const Gate& gate, const Events& ev
     own->set_program("lisafsd");
     measurements.processes.push_back(*std::move(own));
   }
-  return MetricsText(measurements);
+  return measurements;
 }
 
 // Nothing if none is wanted.
 absl::StatusOr<std::unique_ptr<MetricsServer>> ServeMetrics(const Config& config, const Registry& registry,
                                                             const Gate& gate, const Events& events) {
   if (config.metrics_address.empty()) return nullptr;
-  auto server = MetricsServer::Start(config.metrics_address, [&] { return Metrics(registry, gate, events); });
+  auto server = MetricsServer::Start(config.metrics_address, [&](MetricsServer::Writer write) {
+    WriteMetrics(Measure(registry, gate, events), write);
+  });
   if (server.ok()) spdlog::info("metrics on http://{}/metrics", (*server)->address());
   return server;
 }
@@ -205,6 +215,7 @@ int Main(int argc, char** argv) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
   RaiseFileLimit();
+  KeepMemory();
   absl::Status status = Serve(config);
   if (status.ok()) return kExitSuccess;
   PrintError("cannot serve", std::string(status.message()));

@@ -1,10 +1,12 @@
 #include "control/metrics.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "base/program.h"
 #include "base/result.h"
@@ -18,9 +20,7 @@ using control::v1::MountStatistics;
 using control::v1::ProcessStatistics;
 using control::v1::Sandbox;
 
-using Labels = std::initializer_list<std::pair<const char*, std::string>>;
-
-std::string LabelValue(const std::string& text) {
+std::string LabelValue(absl::string_view text) {
   std::string escaped;
   for (char c : text) {
     if (c == '\\' || c == '"') escaped += '\\';
@@ -33,29 +33,42 @@ std::string LabelValue(const std::string& text) {
   return escaped;
 }
 
-// The text as it grows. All samples of one metric follow its header.
+// name="value",name="value": written once for the many samples that carry them.
+using Labels = std::string;
+Labels LabelsOf(std::initializer_list<std::pair<const char*, absl::string_view>> labels) {
+  Labels text;
+  for (const auto& [label, value] : labels) {
+    absl::StrAppend(&text, text.empty() ? "" : ",", label, "=\"", LabelValue(value), "\"");
+  }
+  return text;
+}
+
+// The text as it is written. All samples of one metric follow its header.
 class Exposition {
  public:
+  explicit Exposition(absl::FunctionRef<void(absl::string_view)> write) : write_(write) {}
+  ~Exposition() { write_(text_); }
   void Begin(const char* name, const char* type, const char* help) {
     name_ = name;
     absl::StrAppend(&text_, "# HELP ", name, " ", help, "\n# TYPE ", name, " ", type, "\n");
   }
-  template <typename Value>
-  void Add(Labels labels, Value value, const char* suffix = "") {
-    absl::StrAppend(&text_, name_, suffix);
-    char separator = '{';
-    for (const auto& [label, content] : labels) {
-      text_ += separator;
-      absl::StrAppend(&text_, label, "=\"", LabelValue(content), "\"");
-      separator = ',';
+  // `more` are further labels, with a comma before them.
+  void Add(const Labels& labels, const absl::AlphaNum& value, absl::string_view suffix = "",
+           absl::string_view more = "") {
+    for (absl::string_view part : {name_, suffix, absl::string_view("{"), absl::string_view(labels), more,
+                                   absl::string_view("} "), value.Piece(), absl::string_view("\n")}) {
+      text_.append(part.data(), part.size());
     }
-    if (separator == ',') text_ += '}';
-    absl::StrAppend(&text_, " ", value, "\n");
+    if (text_.size() < kPiece) return;
+    write_(text_);
+    text_.clear();
   }
-  std::string Take() { return std::move(text_); }
 
  private:
-  const char* name_ = "";
+  static constexpr size_t kPiece = 1 << 16;
+
+  const absl::FunctionRef<void(absl::string_view)> write_;
+  absl::string_view name_;
   std::string text_;
 };
 
@@ -73,29 +86,47 @@ std::string ErrnoName(int number) {
 // Of the histogram's buckets, which are powers of two nanoseconds, every other one: from 1 us to 17 s.
 constexpr size_t kFirstBound = 10, kLastBound = 34, kBoundStep = 2;
 
-void AddHistogram(Exposition& out, const MountStatistics& mount, const MessageStatistics& message) {
-  const auto& buckets = message.latency_histogram();
-  uint64_t below = 0;
-  int next = 0;
+// The labels of the buckets.
+std::vector<std::string> Bounds() {
+  std::vector<std::string> bounds;
   for (size_t bound = kFirstBound; bound <= kLastBound; bound += kBoundStep) {
-    for (; next < buckets.size() && next < static_cast<int>(bound); ++next) below += buckets[next];
-    out.Add({{"sandbox", mount.sandbox_id()},
-             {"mount", mount.target()},
-             {"message", message.message()},
-             {"le", Seconds(uint64_t{1} << bound)}},
-            below, "_bucket");
+    bounds.push_back(absl::StrCat(",le=\"", Seconds(uint64_t{1} << bound), "\""));
   }
-  for (; next < buckets.size(); ++next) below += buckets[next];
-  const Labels labels = {
-      {"sandbox", mount.sandbox_id()}, {"mount", mount.target()}, {"message", message.message()}, {"le", "+Inf"}};
-  out.Add(labels, below, "_bucket");
-  out.Add({{"sandbox", mount.sandbox_id()}, {"mount", mount.target()}, {"message", message.message()}},
-          Seconds(message.latency_nanoseconds()), "_sum");
-  out.Add({{"sandbox", mount.sandbox_id()}, {"mount", mount.target()}, {"message", message.message()}}, below,
-          "_count");
+  return bounds;
 }
 
-void AddRequests(Exposition& out, const std::vector<MountStatistics>& mounts) {
+void AddHistogram(Exposition& out, const Labels& labels, const MessageStatistics& message) {
+  static const std::vector<std::string> bounds = Bounds();
+  const auto& buckets = message.latency_histogram();
+  uint64_t below = 0;
+  size_t next = 0;
+  const size_t end = static_cast<size_t>(buckets.size());
+  for (size_t i = 0; i < bounds.size(); ++i) {
+    for (; next < std::min(end, kFirstBound + i * kBoundStep); ++next) below += buckets[static_cast<int>(next)];
+    out.Add(labels, below, "_bucket", bounds[i]);
+  }
+  for (; next < end; ++next) below += buckets[static_cast<int>(next)];
+  out.Add(labels, below, "_bucket", ",le=\"+Inf\"");
+  out.Add(labels, Seconds(message.latency_nanoseconds()), "_sum");
+  out.Add(labels, below, "_count");
+}
+
+// A mount's statistics, with its labels and those of its messages.
+struct LabelledMount {
+  explicit LabelledMount(const MountStatistics& of)
+      : mount(of), labels(LabelsOf({{"sandbox", of.sandbox_id()}, {"mount", of.target()}})) {
+    messages.reserve(static_cast<size_t>(of.messages_size()));
+    for (const MessageStatistics& message : of.messages()) {
+      messages.emplace_back(absl::StrCat(labels, ",", LabelsOf({{"message", message.message()}})), &message);
+    }
+  }
+
+  const MountStatistics& mount;
+  const Labels labels;
+  std::vector<std::pair<Labels, const MessageStatistics*>> messages;
+};
+
+void AddRequests(Exposition& out, const std::vector<LabelledMount>& mounts) {
   struct Metric {
     const char* name;
     const char* help;
@@ -108,33 +139,26 @@ void AddRequests(Exposition& out, const std::vector<MountStatistics>& mounts) {
   };
   for (const Metric& metric : metrics) {
     out.Begin(metric.name, "counter", metric.help);
-    for (const MountStatistics& mount : mounts) {
-      for (const MessageStatistics& message : mount.messages()) {
-        out.Add({{"sandbox", mount.sandbox_id()}, {"mount", mount.target()}, {"message", message.message()}},
-                (message.*metric.value)());
-      }
+    for (const LabelledMount& mount : mounts) {
+      for (const auto& [labels, message] : mount.messages) out.Add(labels, (message->*metric.value)());
     }
   }
   out.Begin("lisafs_request_errors_total", "counter", "Requests that gofers answered with an error.");
-  for (const MountStatistics& mount : mounts) {
-    for (const MessageStatistics& message : mount.messages()) {
-      for (const auto& error : message.errnos()) {
-        out.Add({{"sandbox", mount.sandbox_id()},
-                 {"mount", mount.target()},
-                 {"message", message.message()},
-                 {"errno", ErrnoName(error.number())}},
-                error.count());
+  for (const LabelledMount& mount : mounts) {
+    for (const auto& [labels, message] : mount.messages) {
+      for (const auto& error : message->errnos()) {
+        out.Add(labels, error.count(), "", absl::StrCat(",errno=\"", ErrnoName(error.number()), "\""));
       }
     }
   }
   out.Begin("lisafs_request_duration_seconds", "histogram",
             "Time from a request's arrival to its answer, in the gofer.");
-  for (const MountStatistics& mount : mounts) {
-    for (const MessageStatistics& message : mount.messages()) AddHistogram(out, mount, message);
+  for (const LabelledMount& mount : mounts) {
+    for (const auto& [labels, message] : mount.messages) AddHistogram(out, labels, *message);
   }
 }
 
-void AddMounts(Exposition& out, const std::vector<MountStatistics>& mounts) {
+void AddMounts(Exposition& out, const std::vector<LabelledMount>& mounts) {
   struct Metric {
     const char* name;
     const char* type;
@@ -157,14 +181,15 @@ void AddMounts(Exposition& out, const std::vector<MountStatistics>& mounts) {
   };
   for (const Metric& metric : metrics) {
     out.Begin(metric.name, metric.type, metric.help);
-    for (const MountStatistics& mount : mounts) {
-      out.Add({{"sandbox", mount.sandbox_id()}, {"mount", mount.target()}}, (mount.*metric.value)());
-    }
+    for (const LabelledMount& each : mounts) out.Add(each.labels, (each.mount.*metric.value)());
   }
   out.Begin("lisafs_mount_data_hidden", "gauge", "1 if reads and writes may pass the gofer by, uncounted.");
-  for (const MountStatistics& mount : mounts) {
-    out.Add({{"sandbox", mount.sandbox_id()}, {"mount", mount.target()}}, mount.data_hidden() ? 1 : 0);
-  }
+  for (const LabelledMount& each : mounts) out.Add(each.labels, each.mount.data_hidden() ? 1 : 0);
+}
+
+Labels LabelsOf(const ProcessStatistics& process) {
+  return LabelsOf(
+      {{"sandbox", process.sandbox_id()}, {"mount", process.mount_target()}, {"program", process.program()}});
 }
 
 void AddProcesses(Exposition& out, const std::vector<ProcessStatistics>& processes) {
@@ -182,14 +207,12 @@ void AddProcesses(Exposition& out, const std::vector<ProcessStatistics>& process
   for (const Metric& metric : metrics) {
     out.Begin(metric.name, "gauge", metric.help);
     for (const ProcessStatistics& process : processes) {
-      out.Add({{"sandbox", process.sandbox_id()}, {"mount", process.mount_target()}, {"program", process.program()}},
-              (process.*metric.value)());
+      out.Add(LabelsOf(process), (process.*metric.value)());
     }
   }
   out.Begin("lisafs_process_cpu_seconds_total", "counter", "CPU time that it has used.");
   for (const ProcessStatistics& process : processes) {
-    out.Add({{"sandbox", process.sandbox_id()}, {"mount", process.mount_target()}, {"program", process.program()}},
-            Seconds(process.cpu_nanoseconds()));
+    out.Add(LabelsOf(process), Seconds(process.cpu_nanoseconds()));
   }
 }
 
@@ -199,28 +222,29 @@ void AddControlPlane(Exposition& out, const Measurements& measurements) {
     ++(sandbox.state() == Sandbox::STATE_FAILED ? failed : running);
   }
   out.Begin("lisafs_build_info", "gauge", "1, with the version of lisafsd.");
-  out.Add({{"version", std::string(kVersion)}}, 1);
+  out.Add(LabelsOf({{"version", std::string(kVersion)}}), 1);
   out.Begin("lisafs_sandboxes", "gauge", "Sandboxes on this host, by state.");
-  out.Add({{"state", "running"}}, running);
-  out.Add({{"state", "failed"}}, failed);
+  out.Add(LabelsOf({{"state", "running"}}), running);
+  out.Add(LabelsOf({{"state", "failed"}}), failed);
   out.Begin("lisafs_control_calls_total", "counter", "Calls of the control plane, by gRPC code.");
-  for (const auto& [call, count] : measurements.calls) out.Add({{"method", call.first}, {"code", call.second}}, count);
+  for (const auto& [call, count] : measurements.calls)
+    out.Add(LabelsOf({{"method", call.first}, {"code", call.second}}), count);
   out.Begin("lisafs_events_total", "counter", "What happened, as WatchEvents tells it.");
   for (const auto& [type, count] : measurements.events) {
     const std::string name = Event::Type_Name(type);
-    out.Add({{"type", absl::AsciiStrToLower(absl::StripPrefix(name, "TYPE_"))}}, count);
+    out.Add(LabelsOf({{"type", absl::AsciiStrToLower(absl::StripPrefix(name, "TYPE_"))}}), count);
   }
 }
 
 }  // namespace
 
-std::string MetricsText(const Measurements& measurements) {
-  Exposition out;
+void WriteMetrics(const Measurements& measurements, absl::FunctionRef<void(absl::string_view)> write) {
+  Exposition out(write);
   AddControlPlane(out, measurements);
-  AddMounts(out, measurements.mounts);
-  AddRequests(out, measurements.mounts);
+  const std::vector<LabelledMount> mounts(measurements.mounts.begin(), measurements.mounts.end());
+  AddMounts(out, mounts);
+  AddRequests(out, mounts);
   AddProcesses(out, measurements.processes);
-  return out.Take();
 }
 
 }  // namespace lisafs

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/strings/string_view.h"
 #include "control/gate.h"
 #include "proto/lisafs/control/v1/control.pb.h"
 
@@ -20,8 +22,9 @@ struct Measurements {
   std::map<control::v1::Event::Type, uint64_t> events;
 };
 
-// In Prometheus's text format, version 0.0.4. docs/operations.md lists the names.
-std::string MetricsText(const Measurements& measurements);
+// Writes them in Prometheus's text format, version 0.0.4, a piece at a time: with many sandboxes it is a lot of text.
+// docs/operations.md lists the names.
+void WriteMetrics(const Measurements& measurements, absl::FunctionRef<void(absl::string_view)> write);
 
 }  // namespace lisafs
 

@@ -26,7 +26,7 @@ struct MetricsServer::Impl {
 MetricsServer::MetricsServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::string& address,
-                                                                    std::function<std::string()> text) {
+                                                                    std::function<void(Writer)> metrics) {
   const size_t colon = address.rfind(':');
   int port = 0;
   if (colon == std::string::npos || !absl::SimpleAtoi(address.substr(colon + 1), &port)) {
@@ -47,8 +47,14 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::s
     setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   });
   server.set_payload_max_length(kMaxBody);
-  server.Get("/metrics", [text = std::move(text)](const httplib::Request&, httplib::Response& response) {
-    response.set_content(text(), "text/plain; version=0.0.4; charset=utf-8");
+  server.Get("/metrics", [metrics = std::move(metrics)](const httplib::Request&, httplib::Response& response) {
+    response.set_chunked_content_provider(
+        "text/plain; version=0.0.4; charset=utf-8", [&metrics](size_t, httplib::DataSink& sink) {
+          bool alive = true;
+          metrics([&](absl::string_view piece) { alive = alive && sink.write(piece.data(), piece.size()); });
+          sink.done();
+          return alive;
+        });
   });
   if (port == 0) {
     port = server.bind_to_any_port(host.c_str());

@@ -5,17 +5,22 @@
 #include <memory>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace lisafs {
 
 // GET /metrics over HTTP on an address of the loopback, on threads of its own.
 class MetricsServer {
  public:
-  // `address` is "127.0.0.1:PORT"; a port of 0 takes a free one. `text` is asked for each scrape, by any thread.
+  using Writer = absl::FunctionRef<void(absl::string_view)>;
+
+  // `address` is "127.0.0.1:PORT"; a port of 0 takes a free one. `metrics` is asked for each scrape, by any
+  // thread, and writes the text in as many pieces as it likes.
   // FAILED_PRECONDITION: it cannot listen there.
   static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(const std::string& address,
-                                                              std::function<std::string()> text);
+                                                              std::function<void(Writer)> metrics);
   ~MetricsServer();
 
   // Where it listens.

@@ -42,6 +42,12 @@ Measurements Example() {
   return measurements;
 }
 
+std::string MetricsText(const Measurements& measurements) {
+  std::string text;
+  WriteMetrics(measurements, [&](absl::string_view piece) { text.append(piece.data(), piece.size()); });
+  return text;
+}
+
 TEST(MetricsTest, HaveEveryMeasurement) {
   const std::string text = MetricsText(Example());
   const std::string mount = R"({sandbox="web",mount="/a \"b\"\\\n")";

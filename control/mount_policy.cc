@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "base/escape.h"
 #include "base/status.h"
@@ -72,6 +73,25 @@ absl::Status CheckGranted(const MountSpec& spec, const MountPolicy& policy) {
   return absl::OkStatus();
 }
 
+absl::Status ChangeLivePolicy(const Fd& file, size_t index, absl::FunctionRef<void(LivePolicy&)> change) {
+  struct stat stat;
+  if (fstat(file.get(), &stat) != 0) return ErrnoStatus(errno, "policy");
+  if (stat.st_size < static_cast<off_t>(sizeof(LivePolicyPage)) || index >= kMaxMounts) {
+    return absl::DataLossError("policy: the file is too short");
+  }
+  void* mapped = mmap(nullptr, sizeof(LivePolicyPage), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  if (mapped == MAP_FAILED) return ErrnoStatus(errno, "policy");
+  auto* page = static_cast<LivePolicyPage*>(mapped);
+  absl::Status status;
+  if (page->magic != kLivePolicyMagic || page->version != kLivePolicyVersion) {
+    status = absl::DataLossError("policy: not of this version");
+  } else {
+    change(page->mounts[index]);
+  }
+  munmap(mapped, sizeof(LivePolicyPage));
+  return status;
+}
+
 }  // namespace
 
 absl::Status ValidateLimits(const MountLimits& limits) {
@@ -119,28 +139,26 @@ absl::StatusOr<MountPolicy> UpdatedPolicy(const Mount& mount, const control::v1:
 }
 
 absl::Status PublishPolicy(const Fd& file, size_t index, const MountPolicy& policy) {
-  struct stat stat;
-  if (fstat(file.get(), &stat) != 0) return ErrnoStatus(errno, "policy");
-  if (stat.st_size < static_cast<off_t>(sizeof(LivePolicyPage)) || index >= kMaxMounts) {
-    return absl::DataLossError("policy: the file is too short");
-  }
-  void* mapped = mmap(nullptr, sizeof(LivePolicyPage), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
-  if (mapped == MAP_FAILED) return ErrnoStatus(errno, "policy");
-  auto* page = static_cast<LivePolicyPage*>(mapped);
-  absl::Status status;
-  if (page->magic != kLivePolicyMagic || page->version != kLivePolicyVersion) {
-    status = absl::DataLossError("policy: not of this version");
-  } else {
-    LivePolicy& live = page->mounts[index];
+  return ChangeLivePolicy(file, index, [&](LivePolicy& live) {
     const MountLimits& limits = policy.limits();
     Publish(live.operations, limits.operations_per_second(), limits.operations_burst());
     Publish(live.bytes, limits.bytes_per_second(), limits.bytes_burst());
     live.restrictions.store(Restrictions(policy), std::memory_order_release);
     live.changes.fetch_add(1, std::memory_order_release);
     WakeOnPolicyChange(live);
-  }
-  munmap(mapped, sizeof(LivePolicyPage));
-  return status;
+  });
+}
+
+absl::Status AddRecording(const Fd& file, size_t index) {
+  return ChangeLivePolicy(file, index, [](LivePolicy& live) { live.recordings.fetch_add(1); });
+}
+
+absl::Status RemoveRecording(const Fd& file, size_t index) {
+  return ChangeLivePolicy(file, index, [](LivePolicy& live) { live.recordings.fetch_sub(1); });
+}
+
+absl::Status RemoveAllRecordings(const Fd& file, size_t index) {
+  return ChangeLivePolicy(file, index, [](LivePolicy& live) { live.recordings.store(0); });
 }
 
 }  // namespace lisafs

@@ -30,6 +30,11 @@ absl::StatusOr<control::v1::MountPolicy> UpdatedPolicy(const control::v1::Mount&
 // finds it with its next request.
 absl::Status PublishPolicy(const Fd& file, size_t index, const control::v1::MountPolicy& policy);
 
+// One more, or one less, wants to know what the mount is asked for (access_recorder.h); or nobody does.
+absl::Status AddRecording(const Fd& file, size_t index);
+absl::Status RemoveRecording(const Fd& file, size_t index);
+absl::Status RemoveAllRecordings(const Fd& file, size_t index);
+
 }  // namespace lisafs
 
 #endif  // LISAFS_CONTROL_MOUNT_POLICY_H_

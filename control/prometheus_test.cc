@@ -30,11 +30,8 @@ class PrometheusTest : public ServiceTest {
     Configure("[metrics]\nlisten = \"127.0.0.1:0\"\n");
     ASSERT_EQ(StopDaemon(SIGTERM), 0);
     StartDaemon();
-    // "metrics on http://127.0.0.1:PORT/metrics".
-    const std::string log = Log(), before = "http://127.0.0.1:";
-    const size_t at = log.find(before);
-    ASSERT_NE(at, std::string::npos) << log;
-    metrics_port_ = std::stoi(log.substr(at + before.size()));
+    metrics_port_ = MetricsPort();
+    ASSERT_NE(metrics_port_, 0) << Log();
   }
   void TearDown() override {
     if (prometheus_ > 0) {

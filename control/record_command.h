@@ -8,8 +8,8 @@
 
 namespace lisafs {
 
-// Records which files of a mount are used for so long, and prints them: a line each with "r", "w" and "x" for what was
-// done with the file, in the order of their paths; as JSON, each response as it comes.
+// Records which paths a mount is asked for, for so long, and prints them: a line each with a letter for each thing that
+// was asked, as docs/operations.md has them, in the order of their paths; as JSON, each response as it comes.
 grpc::Status Record(Stub& stub, const std::string& sandbox, const std::string& target, std::chrono::milliseconds time,
                     bool json);
 

@@ -1,18 +1,21 @@
-// Which files of a mount are used, as lisafsd records it from a gofer that lives. The gofer here is the test itself as
-// far as the files go: what it opens through the gofer's tree is what a gofer would open.
+// What a mount is asked for, as lisafsd tells it. The test itself notes what a gofer would.
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
-#include <unistd.h>
+#include <sys/mman.h>
+
+#include <map>
 
 #include "base/fd.h"
-#include "control/gofer_tree.h"
 #include "control/service_testing.h"
+#include "lisafs/counters.h"
 
 namespace lisafs {
 namespace {
 
 using grpc::StatusCode;
+using testing::Key;
+using testing::UnorderedElementsAre;
 
 class RecordTest : public ServiceTest {
  protected:
@@ -27,30 +30,37 @@ class RecordTest : public ServiceTest {
 TEST_F(RecordTest, FilesAreNamedWithWhatWasDone) {
   v1::Sandbox sandbox;
   ASSERT_TRUE(Create(Request("web"), &sandbox).ok());
-  auto tree = GoferTreePath(sandbox.gofer_pid(), 0);
-  ASSERT_TRUE(tree.ok()) << tree.status();
-
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
   auto reader = stub_->RecordAccess(&context, Of("web", "/"));
   v1::RecordAccessResponse response;
   ASSERT_TRUE(reader->Read(&response)) << reader->Finish().error_message();
   EXPECT_EQ(response.files_size(), 0) << "it has begun";
-  {
-    Fd root(open(tree->c_str(), O_PATH | O_CLOEXEC));
-    Fd file(openat(root.get(), "made", O_CREAT | O_RDWR | O_CLOEXEC, 0644));
-    ASSERT_TRUE(file.valid());
-    ASSERT_EQ(write(file.get(), "x", 1), 1);
+  // As the gofer would.
+  Fd file(open((StateDir() + "/web/counters").c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_TRUE(file.valid());
+  void* mapped = mmap(nullptr, sizeof(CountersPage), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  ASSERT_NE(mapped, MAP_FAILED);
+  AccessRingWriter writer(static_cast<CountersPage*>(mapped)->accesses);
+  writer.Append(1, kReadFrom, "/of another mount");
+  writer.Append(0, kMade | kWrittenTo, "/made");
+  writer.Append(0, kLookedUp | kMissing, "/none");
+  writer.Append(0, kLookedUp | kMissing, "/not \xff UTF-8");
+  std::map<std::string, v1::FileAccess> files;
+  while (files.size() < 3 && reader->Read(&response)) {
+    for (const v1::FileAccess& each : response.files()) files[each.path()] = each;
+    EXPECT_FALSE(response.incomplete());
   }
-  v1::FileAccess made;
-  while (!made.written() && reader->Read(&response)) {
-    for (const v1::FileAccess& file : response.files()) {
-      EXPECT_EQ(file.path(), "/made");
-      made = file;
-    }
-  }
-  EXPECT_TRUE(made.written());
-  EXPECT_FALSE(made.read());
+  EXPECT_THAT(files, UnorderedElementsAre(Key("/made"), Key("/none"), Key("/not \xff UTF-8")));
+  EXPECT_TRUE(files["/made"].made() && files["/made"].written());
+  EXPECT_FALSE(files["/made"].read() || files["/made"].missing() || files["/made"].looked_up());
+  EXPECT_TRUE(files["/none"].missing());
+  // A gofer that is lost may say anything.
+  static_cast<CountersPage*>(mapped)->accesses.end = UINT64_MAX;
+  munmap(mapped, sizeof(CountersPage));
+  ASSERT_TRUE(reader->Read(&response));
+  EXPECT_TRUE(response.incomplete());
+  EXPECT_GE(response.missed(), 1u);
   ASSERT_TRUE(Delete("web").ok());
   while (reader->Read(&response)) {
   }
@@ -71,8 +81,6 @@ TEST_F(RecordTest, WhatIsNotThereCannotBeRecorded) {
     EXPECT_FALSE(reader->Read(&response));
     EXPECT_EQ(reader->Finish().error_code(), bad.code) << bad.sandbox << " " << bad.target;
   }
-  EXPECT_FALSE(GoferTreePath(getpid(), 0).ok());
-  EXPECT_FALSE(GoferTreePath(INT32_MAX, 0).ok());
 }
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/fd.h"
+#include "control/access_recorder.h"
 #include "control/events.h"
 #include "control/prepared_sandbox.h"
 #include "control/state_directory.h"
@@ -51,6 +52,10 @@ class Registry {
   // CANCELLED: while it waited, and then nothing has changed.
   absl::Status RemoveMount(const control::v1::RemoveMountRequest& request, absl::FunctionRef<bool()> cancelled);
   absl::StatusOr<control::v1::Mount> UpdateMount(const control::v1::UpdateMountRequest& request);
+  // Records from now on what a mount is asked for.
+  absl::StatusOr<std::unique_ptr<AccessRecorder>> RecordAccess(const std::string& id, const std::string& target) const;
+  // The process that serves the mount. FAILED_PRECONDITION: it is gone.
+  absl::StatusOr<pid_t> GoferOf(const std::string& id, const std::string& target) const;
   absl::StatusOr<control::v1::Sandbox> Get(const std::string& id) const;
   std::vector<control::v1::Sandbox> List() const;
   // In their order: those behind `after`, at most `limit`.
@@ -135,6 +140,13 @@ class Registry {
   absl::StatusOr<std::shared_ptr<Entry>> FindEntry(const std::string& id) const;
   static View ViewOf(const std::shared_ptr<Entry>& entry);
 
+  // Who serves a mount, and its index there. Under the lock.
+  struct ServedMount {
+    std::shared_ptr<Entry> entry;
+    int index;
+  };
+  // NOT_FOUND: no sandbox has the id, or no mount of it the target.
+  absl::StatusOr<ServedMount> FindMount(const std::string& id, const std::string& target) const;
   // Under the lock: whether a mount may be added to the sandbox now.
   static absl::Status CheckMayAdd(const Entry& sandbox, const std::string& target);
   // The number of an added mount; an error if there is none of that target, or it may not be removed now. Under the

@@ -77,6 +77,7 @@ absl::Status Registry::PublishAll(const Entry& entry) {
   if (!file.ok()) return file.status();
   for (int i = 0; i < entry.sandbox.mounts_size(); ++i) {
     LISAFS_RETURN_IF_NOT_OK(PublishPolicy(*file, i, entry.sandbox.mounts(i).policy()));
+    LISAFS_RETURN_IF_NOT_OK(RemoveAllRecordings(*file, i));
   }
   return absl::OkStatus();
 }
@@ -285,19 +286,47 @@ absl::Status Registry::Drop(Entry& sandbox, uint32_t number, milliseconds patien
   return mount->directory.Remove();
 }
 
+absl::StatusOr<Registry::ServedMount> Registry::FindMount(const std::string& id, const std::string& target) const {
+  auto sandbox = FindEntry(id);
+  if (!sandbox.ok()) return sandbox.status();
+  for (const auto& [number, added] : (*sandbox)->added) {
+    if (added->added_target == target) return ServedMount{added, 0};
+  }
+  const int index = FindTarget((*sandbox)->sandbox, target);
+  if (index < 0) return NoSuchMount(id, target);
+  return ServedMount{*sandbox, index};
+}
+
+absl::StatusOr<std::unique_ptr<AccessRecorder>> Registry::RecordAccess(const std::string& id,
+                                                                       const std::string& target) const {
+  const std::string name = MountName(id, target);
+  std::lock_guard lock(mutex_);
+  auto found = FindMount(id, target);
+  if (!found.ok()) return found.status();
+  const auto& [entry, index] = *found;
+  auto policy = entry->directory.OpenPolicy();
+  if (!policy.ok()) return Annotate(name, policy.status());
+  auto counters = entry->directory.OpenCounters();
+  if (!counters.ok()) return Annotate(name, counters.status());
+  auto recorder = AccessRecorder::Start(*std::move(policy), *std::move(counters), static_cast<size_t>(index));
+  if (!recorder.ok()) return Annotate(name, recorder.status());
+  return recorder;
+}
+
+absl::StatusOr<pid_t> Registry::GoferOf(const std::string& id, const std::string& target) const {
+  std::lock_guard lock(mutex_);
+  auto found = FindMount(id, target);
+  if (!found.ok()) return found.status();
+  if (!found->entry->gofer) return absl::FailedPreconditionError(MountName(id, target) + ": its gofer is gone");
+  return found->entry->gofer->pid();
+}
+
 absl::StatusOr<Mount> Registry::UpdateMount(const UpdateMountRequest& request) {
   const std::string name = MountName(request.sandbox_id(), request.target());
   std::lock_guard lock(mutex_);
-  auto found = FindEntry(request.sandbox_id());
+  auto found = FindMount(request.sandbox_id(), request.target());
   if (!found.ok()) return found.status();
-  std::shared_ptr<Entry> entry = *found;
-  int index = FindTarget(entry->sandbox, request.target());
-  for (const auto& [number, added] : (*found)->added) {
-    if (added->added_target != request.target()) continue;
-    entry = added;
-    index = 0;
-  }
-  if (index < 0) return NoSuchMount(request.sandbox_id(), request.target());
+  const auto& [entry, index] = *found;
   if (!entry->running()) return absl::FailedPreconditionError(name + ": its gofer or plugin has failed");
   Mount& mount = *entry->sandbox.mutable_mounts(index);
   auto policy = UpdatedPolicy(mount, request);

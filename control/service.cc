@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <chrono>
 #include <thread>
+#include <utility>
 
 #include "base/escape.h"
 #include "base/status.h"
 #include "control/access_recorder.h"
 #include "control/errors.h"
-#include "control/gofer_tree.h"
 #include "control/process_statistics.h"
 #include "control/validation.h"
 
@@ -48,6 +48,19 @@ bool Wants(const control::v1::WatchEventsRequest& request, const control::v1::Ev
   if (!request.sandbox_id().empty() && request.sandbox_id() != event.sandbox_id()) return false;
   const auto& types = request.types();
   return types.empty() || std::find(types.begin(), types.end(), event.type()) != types.end();
+}
+
+void Describe(const std::string& path, uint16_t what, control::v1::FileAccess& file) {
+  file.set_path(path);
+  file.set_looked_up((what & kLookedUp) != 0);
+  file.set_read((what & kReadFrom) != 0);
+  file.set_written((what & kWrittenTo) != 0);
+  file.set_executed((what & kExecuted) != 0);
+  file.set_made((what & kMade) != 0);
+  file.set_removed((what & kRemoved) != 0);
+  file.set_attributes_changed((what & kAttributesChanged) != 0);
+  file.set_missing((what & kMissing) != 0);
+  file.set_refused((what & kRefused) != 0);
 }
 
 }  // namespace
@@ -241,46 +254,29 @@ grpc::Status ControlService::RecordAccess(ServerContext* context, const control:
                                           grpc::ServerWriter<control::v1::RecordAccessResponse>* writer) {
   const std::string& id = request->sandbox_id();
   if (absl::Status valid = ValidateSandboxId(id); !valid.ok()) return ToGrpc(valid);
-  auto sandbox = registry_.Get(id);
-  if (!sandbox.ok()) return ToGrpc(sandbox.status());
-  const auto& mounts = sandbox->mounts();
-  const auto mount = std::find_if(mounts.begin(), mounts.end(),
-                                  [&](const auto& each) { return each.spec().target() == request->target(); });
-  if (mount == mounts.end()) {
-    return ToGrpc(absl::NotFoundError(absl::StrCat("sandbox ", id, ": no mount ", Escape(request->target()))));
-  }
-  const pid_t gofer = mount->gofer_pid();
-  // Its place among those that this gofer serves.
-  const auto place = std::count_if(mounts.begin(), mount, [&](const auto& each) { return each.gofer_pid() == gofer; });
-  auto tree = GoferTreePath(gofer, static_cast<size_t>(place));
-  if (!tree.ok()) return ToGrpc(Annotate(absl::StrCat("sandbox ", id), tree.status()));
-  auto recorder = AccessRecorder::Start(*tree);
-  if (!recorder.ok()) return ToGrpc(Annotate(absl::StrCat("sandbox ", id), recorder.status()));
+  const auto gofer = registry_.GoferOf(id, request->target());
+  if (!gofer.ok()) return ToGrpc(gofer.status());
+  auto recorder = registry_.RecordAccess(id, request->target());
+  if (!recorder.ok()) return ToGrpc(recorder.status());
 
   constexpr auto kBetweenQuestions = milliseconds(200);
   control::v1::RecordAccessResponse response;
-  bool incomplete = false;
+  uint64_t missed = 0;
+  bool full = false;
   while (writer->Write(response)) {
+    response.Clear();
     do {
       if (context->IsCancelled() || stopping_) return WhyStopped(*context);
-      // While it is the sandbox's the process id has meant this gofer.
-      auto now = registry_.Get(id);
+      const auto now = registry_.GoferOf(id, request->target());
       if (!now.ok()) return ToGrpc(now.status());
-      const auto& known = now->mounts();
-      const bool is_served =
-          std::any_of(known.begin(), known.end(), [&](const auto& each) { return each.gofer_pid() == gofer; });
-      if (!is_served) return ToGrpc(absl::FailedPreconditionError("the gofer is gone"));
-      response.Clear();
-      for (const auto& [path, access] : recorder->Collect(kBetweenQuestions)) {
-        control::v1::FileAccess* file = response.add_files();
-        file->set_path(path);
-        file->set_read(access.read);
-        file->set_written(access.written);
-        file->set_executed(access.executed);
-      }
-    } while (response.files().empty() && recorder->incomplete() == incomplete);
-    incomplete = recorder->incomplete();
-    response.set_incomplete(incomplete);
+      if (*now != *gofer) return ToGrpc(absl::FailedPreconditionError("the gofer is gone"));
+      auto news = (*recorder)->Collect(kBetweenQuestions);
+      if (!news.ok()) return ToGrpc(news.status());
+      for (const auto& [path, what] : *news) Describe(path, what, *response.add_files());
+      response.set_missed((*recorder)->missed() - std::exchange(missed, (*recorder)->missed()));
+      response.set_incomplete(missed > 0 || (*recorder)->full());
+    } while (response.files().empty() && response.missed() == 0 && (*recorder)->full() == full);
+    full = (*recorder)->full();
   }
   return WhyStopped(*context);
 }

@@ -138,6 +138,12 @@ std::string ServiceTest::Program(const std::string& role) {
   return path;
 }
 
+int ServiceTest::MetricsPort() {
+  const std::string log = Log(), before = "metrics on http://127.0.0.1:";
+  const size_t at = log.find(before);
+  return at == std::string::npos ? 0 : std::stoi(log.substr(at + before.size()));
+}
+
 pid_t ServiceTest::SpawnDaemon(const std::string& gofer, const std::string& plugin, const std::string& broker) {
   std::filesystem::remove(directory_ + "/log");
   std::vector<std::string> arguments = {std::filesystem::absolute("control/lisafsd"),

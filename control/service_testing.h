@@ -66,6 +66,8 @@ class ServiceTest : public testing::Test {
   std::string Socket() { return directory_ + "/control.sock"; }
   std::string StateDir() { return directory_ + "/state"; }
   std::string Log() { return ReadFile(directory_ + "/log"); }
+  // Where it serves metrics, as its log says; 0 if it does not.
+  int MetricsPort();
 
   // Runs a lisafsd with what it writes in the log, which begins anew. For roles see sandbox/stand_in.cc.
   pid_t SpawnDaemon(const std::string& gofer = "gofer", const std::string& plugin = "plugin",

@@ -67,7 +67,7 @@ absl::StatusOr<Fd> SandboxDirectory::CreateCounters() const {
 }
 
 absl::StatusOr<Fd> SandboxDirectory::OpenCounters() const {
-  Fd file(open((path_ + "/counters").c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  Fd file(open((path_ + "/counters").c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
   if (!file) return ErrnoStatus(errno, path_ + "/counters");
   return file;
 }

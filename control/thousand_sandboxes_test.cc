@@ -3,6 +3,7 @@
 // 1,000 gofers is one process.
 
 #include <gmock/gmock.h>
+#include <httplib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,6 +41,7 @@ class ThousandSandboxes : public ServiceTest {
       ASSERT_TRUE(state.ok()) << state.status();
       for (int i = 0; i < kSandboxes; ++i) ASSERT_NO_FATAL_FAILURE(Write(*state, absl::StrCat("sandbox-", i)));
     }
+    Configure("[metrics]\nlisten = \"127.0.0.1:0\"\n[limits]\ncalls_per_second = 0\n");
     StartDaemon();
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(-1);
@@ -96,17 +98,30 @@ class ThousandSandboxes : public ServiceTest {
     munmap(mapped, sizeof(CountersPage));
   }
 
-  // The middle of several, in milliseconds.
+  struct Times {
+    double wall = 1e9;    // From the question until the answer has been taken apart.
+    double daemon = 1e9;  // CPU time of lisafsd: what else the machine does matters little to it.
+  };
+  // The best of several, in milliseconds.
   template <typename F>
-  static double Time(F&& read) {
-    std::vector<double> times;
-    for (int i = 0; i < 11; ++i) {
+  Times Time(F&& read) {
+    using Milliseconds = std::chrono::duration<double, std::milli>;
+    clockid_t clock;
+    EXPECT_EQ(clock_getcpuclockid(daemon_, &clock), 0);
+    auto cpu_time = [&] {
+      timespec time;
+      clock_gettime(clock, &time);
+      return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+    };
+    Times best;
+    for (int i = 0; i < 9; ++i) {
       const auto start = std::chrono::steady_clock::now();
+      const auto cpu_start = cpu_time();
       read();
-      times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+      best.wall = std::min(best.wall, Milliseconds(std::chrono::steady_clock::now() - start).count());
+      best.daemon = std::min(best.daemon, Milliseconds(cpu_time() - cpu_start).count());
     }
-    std::sort(times.begin(), times.end());
-    return times[times.size() / 2];
+    return best;
   }
   // All pages of a list, of `size` sandboxes each. Gives how many entries there were.
   template <typename Response, typename Request, typename Call, typename Count>
@@ -129,29 +144,40 @@ class ThousandSandboxes : public ServiceTest {
 };
 
 TEST_F(ThousandSandboxes, AreReadQuickly) {
-  for (int page : {100, 1000}) {
-    const double sandboxes = Time([&] {
-      EXPECT_EQ(
-          ReadPages<v1::ListSandboxesResponse>(
-              v1::ListSandboxesRequest(), page, [&](auto&&... arguments) { return stub_->ListSandboxes(arguments...); },
-              [](const auto& response) { return response.sandboxes_size(); }),
-          kSandboxes);
-    });
-    const double statistics = Time([&] {
-      EXPECT_EQ(
-          ReadPages<v1::GetStatisticsResponse>(
-              v1::GetStatisticsRequest(), page, [&](auto&&... arguments) { return stub_->GetStatistics(arguments...); },
-              [](const auto& response) { return response.mounts_size(); }),
-          2 * kSandboxes);
-    });
-    std::cout << "1,000 sandboxes with 2 mounts each, " << page << " a page: listed in " << sandboxes
-              << " ms, their statistics read in " << statistics << " ms" << std::endl;
+  auto check = [](const std::string& what, Times times) {
+    std::cout << "1,000 sandboxes with 2 mounts each, " << what << ": " << times.wall << " ms, of lisafsd "
+              << times.daemon << " ms" << std::endl;
 #ifdef __OPTIMIZE__
-    // On a machine that does a lot else.
-    EXPECT_LT(sandboxes, 400);
-    EXPECT_LT(statistics, 800);
+    EXPECT_LT(times.daemon, 100);
 #endif
+  };
+  for (int page : {100, 1000}) {
+    check(absl::StrCat("listed, ", page, " a page"), Time([&] {
+            EXPECT_EQ(ReadPages<v1::ListSandboxesResponse>(
+                          v1::ListSandboxesRequest(), page,
+                          [&](auto&&... arguments) { return stub_->ListSandboxes(arguments...); },
+                          [](const auto& response) { return response.sandboxes_size(); }),
+                      kSandboxes);
+          }));
+    check(absl::StrCat("their statistics, ", page, " a page"), Time([&] {
+            EXPECT_EQ(ReadPages<v1::GetStatisticsResponse>(
+                          v1::GetStatisticsRequest(), page,
+                          [&](auto&&... arguments) { return stub_->GetStatistics(arguments...); },
+                          [](const auto& response) { return response.mounts_size(); }),
+                      2 * kSandboxes);
+          }));
   }
+  size_t size = 0;
+  const Times metrics = Time([&] {
+    size = 0;
+    auto response = httplib::Client("127.0.0.1", MetricsPort()).Get("/metrics", [&](const char*, size_t piece) {
+      size += piece;
+      return true;
+    });
+    EXPECT_TRUE(response && response->status == 200);
+    EXPECT_GT(size, 1'000'000u);
+  });
+  check(absl::StrCat("as ", size >> 20, " MiB of metrics"), metrics);
 }
 
 }  // namespace

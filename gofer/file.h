@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "broker/client.h"
+#include "gofer/access_log.h"
 #include "gofer/name.h"
 #include "gofer/self_fds.h"
 #include "gofer/watcher.h"
@@ -90,13 +91,24 @@ struct HostPassthrough {
   uint32_t mount = 0;              // Which of the broker's file systems it is.
 };
 
+// Where it is noted what the mount is asked for.
+struct HostRecording {
+  AccessLog* log = nullptr;  // Outlives the mount. Null: nowhere.
+  uint16_t mount = 0;        // Which of the log's mounts it is.
+};
+
 // A host tree that a connection serves: a directory with all that is below it, or a single file.
 class HostMount final : public MountPoint {
  public:
   // `tree` may be O_PATH. `self` and `watcher` outlive the mount.
   HostMount(Server& server, const SelfFds& self, Fd tree, const HostPolicy& policy = {},
-            const HostPassthrough& passthrough = {}, Watcher* watcher = nullptr)
-      : MountPoint(server), self_(self), tree_(std::move(tree)), policy_(policy), passthrough_(passthrough) {
+            const HostPassthrough& passthrough = {}, Watcher* watcher = nullptr, const HostRecording& recording = {})
+      : MountPoint(server),
+        self_(self),
+        tree_(std::move(tree)),
+        policy_(policy),
+        passthrough_(passthrough),
+        recording_(recording) {
     if (watcher != nullptr) watcher_.emplace(*watcher);
   }
 
@@ -107,6 +119,9 @@ class HostMount final : public MountPoint {
   }
   void ThreadEnds() override {
     if (watcher_) watcher_->ThreadEnds();
+  }
+  void Record(Connection& connection, Mid mid, const Call& call, const Result<size_t>& result) override {
+    if (recording_.log != nullptr) recording_.log->Note(recording_.mount, connection, mid, call, result);
   }
   const SelfFds& self() const { return self_; }
   const HostPolicy& policy() const { return policy_; }
@@ -124,6 +139,7 @@ class HostMount final : public MountPoint {
   const Fd tree_;
   const HostPolicy policy_;
   const HostPassthrough passthrough_;
+  const HostRecording recording_;
   std::optional<Watcher::Client> watcher_;
   std::atomic<bool> donates_ = true;
 };

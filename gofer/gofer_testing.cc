@@ -50,8 +50,8 @@ GoferTest::~GoferTest() {
 void GoferTest::Serve(const Connection::Options& options, const std::string& mount, size_t channels) {
   std::string path = mount.empty() ? directory_ : Path(mount);
   Served served;
-  served.mount =
-      std::make_unique<HostMount>(server_, self_, Fd(open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)), policy);
+  served.mount = std::make_unique<HostMount>(server_, self_, Fd(open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)),
+                                             policy, HostPassthrough(), nullptr, recording);
   int sockets[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
   served.connection = std::make_unique<Connection>(server_, *served.mount, Fd(sockets[0]), options);

@@ -61,6 +61,7 @@ class GoferTest : public testing::Test {
 
   // Of the mounts that are served from now on.
   HostPolicy policy;
+  HostRecording recording;
 
   Client& client() { return *client_; }
   Server& server() { return server_; }

@@ -24,6 +24,7 @@
 #include "base/result.h"
 #include "broker/client.h"
 #include "confine/confine.h"
+#include "gofer/access_log.h"
 #include "gofer/arguments.h"
 #include "gofer/file.h"
 #include "gofer/handlers.h"
@@ -195,6 +196,7 @@ void ServeAll(std::vector<Served> all, const std::vector<int64_t>& max_fds, cons
     ServeWatching(server.handlers);
     watcher->Start();
   }
+  AccessLog accesses(counters.accesses);
   std::vector<std::thread> threads;
   for (size_t i = 0; i < all.size(); ++i) {
     threads.emplace_back([&, i] {
@@ -204,7 +206,8 @@ void ServeAll(std::vector<Served> all, const std::vector<int64_t>& max_fds, cons
                        .create_sockets = served.arguments.uds_create,
                        .open_fifos = served.arguments.fifo},
                       {.broker = served.arguments.passthrough ? broker : nullptr, .mount = static_cast<uint32_t>(i)},
-                      served.arguments.watch ? watcher : nullptr);
+                      served.arguments.watch ? watcher : nullptr,
+                      {.log = &accesses, .mount = static_cast<uint16_t>(i)});
       Connection connection(server, mount, std::move(served.connection),
                             {.read_only = served.arguments.read_only,
                              .donate_regular_files = served.arguments.donate,

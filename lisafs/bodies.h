@@ -144,6 +144,8 @@ struct WalkStatResp {
   PackedArray<Statx> stats;
   LISAFS_FIELDS(stats);
 };
+// Linux's own word in the flags of an open file that is to be executed (__FMODE_EXEC): it changes nothing.
+inline constexpr uint32_t kOpenToExecute = 0x20;
 struct OpenAtReq {
   Fdid fd = kInvalidFdid;
   uint32_t flags = 0;

@@ -121,11 +121,6 @@ Result<size_t> Connection::Handle(Lane& lane, const Request& request, std::span<
   if (closing_.load(std::memory_order_relaxed)) return Fail(ECONNRESET);
   const HandlerTable::Entry& entry = server_.handlers.Find(request.mid);
   if (entry.handler == nullptr) return Fail(EOPNOTSUPP);
-  if (entry.effect == Effect::kWrites && read_only()) return Fail(EROFS);
-  if (uint32_t restrictions = options_.policy->Restrictions(); restrictions != 0 && entry.effect != Effect::kNone) {
-    if (restrictions & kRevoked) return Fail(EACCES);
-    if (restrictions & kLimited) AwaitTurn(request);
-  }
 
   bool has_data = request.mid == static_cast<uint16_t>(Mid::kPWrite);
   size_t copied = has_data ? std::min(kPWriteHeaderSize, request.payload.size()) : request.payload.size();
@@ -139,11 +134,22 @@ Result<size_t> Connection::Handle(Lane& lane, const Request& request, std::span<
       .channel = lane.channel,
   };
   try {
-    return entry.handler(*this, call);
+    auto result = Admit(entry, request).and_then([&] { return entry.handler(*this, call); });
+    if (options_.policy->recorded()) mount_.Record(*this, static_cast<Mid>(request.mid), call, result);
+    return result;
   } catch (...) {
     // Only the allocator can get here. Locks and descriptors were released on the way.
     return Fail(EREMOTEIO);
   }
+}
+
+Status Connection::Admit(const HandlerTable::Entry& entry, const Request& request) {
+  if (entry.effect == Effect::kWrites && read_only()) return Fail(EROFS);
+  if (uint32_t restrictions = options_.policy->Restrictions(); restrictions != 0 && entry.effect != Effect::kNone) {
+    if (restrictions & kRevoked) return Fail(EACCES);
+    if (restrictions & kLimited) AwaitTurn(request);
+  }
+  return {};
 }
 
 void Connection::AwaitTurn(const Request& request) {

@@ -108,6 +108,8 @@ class Connection {
   Reply Dispatch(Lane& lane, const Request& request, std::span<std::byte> response, Donations& donations);
   Result<size_t> Handle(Lane& lane, const Request& request, std::span<std::byte> response, SmallResponse& small,
                         Donations& donations);
+  // Whether the mount may be asked for this now. Holds the request up while the mount's limits ask for it.
+  Status Admit(const HandlerTable::Entry& entry, const Request& request);
   // Holds a request up while the mount's limits ask for it.
   void AwaitTurn(const Request& request);
   // Counts a request that arrived at that time and has been handled. It looks at none of the payload.

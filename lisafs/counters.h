@@ -7,6 +7,7 @@
 
 #include <atomic>
 
+#include "lisafs/access_ring.h"
 #include "lisafs/messages.h"
 
 // What a server counts, in a file that it maps shared and that others map to read while it counts.
@@ -21,7 +22,7 @@
 namespace lisafs {
 
 inline constexpr uint64_t kCountersMagic = 0x3153464153494c31;  // "1LISAFS1"
-inline constexpr uint32_t kCountersVersion = 2;
+inline constexpr uint32_t kCountersVersion = 3;
 
 inline constexpr size_t kMaxMounts = 64;
 inline constexpr size_t kMaxChannels = 4;
@@ -105,6 +106,7 @@ struct CountersPage {
   uint32_t version = kCountersVersion;
   uint32_t padding = 0;
   MountCounters mounts[kMaxMounts];
+  AccessRing accesses;  // Of all mounts.
 };
 
 }  // namespace lisafs

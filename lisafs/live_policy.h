@@ -22,7 +22,7 @@
 namespace lisafs {
 
 inline constexpr uint64_t kLivePolicyMagic = 0x3159434c4f50494c;  // "LIPOLCY1"
-inline constexpr uint32_t kLivePolicyVersion = 2;
+inline constexpr uint32_t kLivePolicyVersion = 3;
 
 // Bits of LivePolicy::restrictions.
 inline constexpr uint32_t kForbidChanges = 1 << 0;        // EROFS for whatever changes something.
@@ -46,8 +46,12 @@ struct LivePolicy {
   std::atomic<uint32_t> changes = 0;  // How many there were.
   LiveRate operations;
   LiveRate bytes;  // Of file data.
+  // How many want to know what the mount is asked for: while there is one, the gofer writes it to the AccessRing.
+  std::atomic<uint32_t> recordings = 0;
+  uint32_t padding = 0;
 
   uint32_t Restrictions() const { return restrictions.load(std::memory_order_relaxed); }
+  bool recorded() const { return recordings.load(std::memory_order_relaxed) != 0; }
 };
 
 struct LivePolicyPage {

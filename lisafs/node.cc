@@ -63,6 +63,24 @@ void NodeTree::Exchange(Node& a_parent, std::string_view a_name, Node& b_parent,
   if (b != nullptr) Place(b, a_parent, a_name);
 }
 
+bool NodeTree::AppendPath(const Node& root, const Node& node, size_t limit, std::string& path) const {
+  std::lock_guard lock(mutex_);
+  size_t length = 0;
+  for (const Node* at = &node; at != &root; at = at->parent_) {
+    if (at == nullptr) return false;
+    length += 1 + at->name_.size();
+    if (length > limit) return false;
+  }
+  size_t end = path.size() + length;
+  path.resize(end);
+  for (const Node* at = &node; at != &root; at = at->parent_) {
+    end -= at->name_.size();
+    at->name_.copy(path.data() + end, at->name_.size());
+    path[--end] = '/';
+  }
+  return true;
+}
+
 size_t NodeTree::size() const {
   std::lock_guard lock(mutex_);
   return size_;

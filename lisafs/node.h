@@ -102,6 +102,10 @@ class NodeTree {
   void Move(Node& old_parent, std::string_view old_name, Node& new_parent, std::string_view new_name);
   void Exchange(Node& a_parent, std::string_view a_name, Node& b_parent, std::string_view b_name);
 
+  // Appends the path of `node` from `root` on, "/etc/passwd", or nothing for `root` itself: as it is, or was before it
+  // was deleted. False if it is not below `root` as far as is known, or the path would be longer than `limit`.
+  bool AppendPath(const Node& root, const Node& node, size_t limit, std::string& path) const;
+
   // Nodes alive; for tests.
   size_t size() const;
 

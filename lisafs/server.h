@@ -44,9 +44,16 @@ class MountPoint {
   // thread.
   virtual Result<Fd> OpenRootForClient() { return Fail(EOPNOTSUPP); }
 
+  // Notes what was asked for and what became of it, while the live policy says so. The request is one that decodes, or
+  // the result is an error. From any thread.
+  virtual void Record(Connection& /*connection*/, Mid /*mid*/, const Call& /*call*/, const Result<size_t>& /*result*/) {
+  }
+
   // A thread begins, and stops, to work for the connection. Called on it.
   virtual void ThreadBegins() {}
   virtual void ThreadEnds() {}
+
+  const Node& root_node() const { return *root_; }
 
  protected:
   NodeRef root() const { return tree_.Copy(*root_); }

@@ -11,8 +11,8 @@ namespace lisafs {
 namespace {
 
 // What of open(2)'s flags reaches the host. The kernel sees to the rest: it appends at offsets of its own, and an
-// exclusive creation is one here anyhow.
-constexpr uint32_t kHostFlags = O_ACCMODE | O_TRUNC;
+// exclusive creation is one here anyhow. What is opened to be executed the gofer only takes note of.
+constexpr uint32_t kHostFlags = O_ACCMODE | O_TRUNC | kOpenToExecute;
 
 // How often a file that others make and remove at the same time may slip away before that is an error.
 constexpr int kCreateTries = 100;
