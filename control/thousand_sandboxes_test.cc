@@ -144,11 +144,11 @@ class ThousandSandboxes : public ServiceTest {
 };
 
 TEST_F(ThousandSandboxes, AreReadQuickly) {
-  auto check = [](const std::string& what, Times times) {
+  auto check = [](const std::string& what, Times times, [[maybe_unused]] double bar = 100) {
     std::cout << "1,000 sandboxes with 2 mounts each, " << what << ": " << times.wall << " ms, of lisafsd "
               << times.daemon << " ms" << std::endl;
 #ifdef __OPTIMIZE__
-    EXPECT_LT(times.daemon, 100);
+    EXPECT_LT(times.daemon, bar);
 #endif
   };
   for (int page : {100, 1000}) {
@@ -177,7 +177,8 @@ TEST_F(ThousandSandboxes, AreReadQuickly) {
     EXPECT_TRUE(response && response->status == 200);
     EXPECT_GT(size, 1'000'000u);
   });
-  check(absl::StrCat("as ", size >> 20, " MiB of metrics"), metrics);
+  // Which is also a lot to write.
+  check(absl::StrCat("as ", size >> 20, " MiB of metrics"), metrics, 200);
 }
 
 }  // namespace
