@@ -35,6 +35,7 @@
 #include "lisafs/counters.h"
 #include "lisafs/live_policy.h"
 #include "lisafs/server.h"
+#include "lisafs/spin.h"
 #include "seccomp/gofer_policy.h"
 
 namespace lisafs {
@@ -235,6 +236,7 @@ int Main(int argc, char** argv) {
   const Fd lifeline(arguments.lifeline_fd);
   OrDie(EnterNamespaces(arguments.ready_fd, kOwnThreads + kThreadsPerConnection * static_cast<int>(mounts.size())));
   OrDie(MakeRoomForDescriptors(kRoomForFds));
+  LetWakersRunFirst();
   Fd proc_self_fd = OrDie(OpenProcSelfFd());
   OrDie(EmptyRoot());
   SelfFds self = OrDie(SelfFds::Make(std::move(proc_self_fd)));

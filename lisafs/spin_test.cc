@@ -1,9 +1,17 @@
 #include "lisafs/spin.h"
 
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "base/clock.h"
+
+// <sched.h> has this, too.
+#define sched_param sched_param_of_linux
+#include <linux/sched/types.h>
+#undef sched_param
 
 namespace lisafs {
 namespace {
@@ -29,20 +37,42 @@ TEST(Spinner, SaysWhenItSaw) {
   EXPECT_LE(seen, MonotonicNanoseconds());
 }
 
-TEST(Spinner, EndsInTimeAndAfterSpinningInVainLooksNoMore) {
+TEST(Spinner, EndsInTimeAndSeldomLooksAfterSpinningInVain) {
   Spinner spinner({.microseconds = 50});
-  bool looked = true;
-  int tries = 0;
-  for (; looked && tries < 100; ++tries) {
-    looked = false;
+  const uint64_t begin = MonotonicNanoseconds();
+  int spins = 0, tries = 0;
+  while (MonotonicNanoseconds() - begin < 50'000'000) {
+    bool looked = false;
     EXPECT_FALSE(spinner.Until(false, seen, [&] { return !(looked = true); }));
+    spins += looked;
+    ++tries;
+    usleep(10);
   }
-  EXPECT_LE(tries, 4);
-  EXPECT_FALSE(looked);
+  // At 0, 0.1, 0.3, 0.7, ... and then every 5 ms.
+  EXPECT_GE(spins, 2);
+  EXPECT_LE(spins, 17);
+  EXPECT_GT(tries, spins);
   // It looks again after a while, and once that was not in vain goes on doing so.
   usleep(6000);
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(spinner.Until(false, seen, [] { return true; }));
+  // Then one failure is soon forgotten.
+  EXPECT_FALSE(spinner.Until(false, seen, [] { return false; }));
+  usleep(150);
   EXPECT_TRUE(spinner.Until(false, seen, [] { return true; }));
-  EXPECT_TRUE(spinner.Until(false, seen, [] { return true; }));
+}
+
+TEST(Spinner, WaitsLongerForWhoHasToWakeUp) {
+  auto spin = [](bool was_woken) {
+    Spinner spinner({.microseconds = 50});
+    const uint64_t begin = MonotonicNanoseconds();
+    EXPECT_FALSE(spinner.Until(was_woken, seen, [] { return false; }));
+    return MonotonicNanoseconds() - begin;
+  };
+  EXPECT_GE(spin(false), 50'000u);
+  // On a machine so busy that this thread is descheduled, spinning ends by itself.
+  uint64_t longest = 0;
+  for (int i = 0; i < 10; ++i) longest = std::max(longest, spin(true));
+  EXPECT_GE(longest, 150'000u);
 }
 
 TEST(Spinner, LeavesTheCpuToOthersOnceItWasDescheduled) {
@@ -54,6 +84,27 @@ TEST(Spinner, LeavesTheCpuToOthersOnceItWasDescheduled) {
   EXPECT_FALSE(spinner.Until(false, seen, [] { return true; }));
   usleep(6000);
   EXPECT_TRUE(spinner.Until(false, seen, [] { return true; }));
+}
+
+TEST(LetWakersRunFirst, AsksForALongSliceAndNothingElse) {
+  auto attributes = [] {
+    sched_attr attributes = {};
+    EXPECT_EQ(syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0), 0);
+    return attributes;
+  };
+  ASSERT_NE(nice(3), -1);
+  const sched_attr before = attributes();
+  std::thread([&] {
+    LetWakersRunFirst();
+    std::thread([&] {
+      const sched_attr after = attributes();
+      EXPECT_EQ(after.sched_nice, before.sched_nice);
+      EXPECT_EQ(after.sched_policy, before.sched_policy);
+      if (before.sched_runtime == 0) GTEST_SKIP() << "time slices cannot be asked for before Linux 6.12";
+      EXPECT_GT(after.sched_runtime, before.sched_runtime);
+    }).join();
+  }).join();
+  EXPECT_EQ(attributes().sched_runtime, before.sched_runtime);
 }
 
 }  // namespace
