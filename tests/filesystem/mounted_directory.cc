@@ -116,7 +116,7 @@ void MountedDirectory::MountOverlays(int count) {
 void MountedDirectory::SetUp(const Options& options) {
   io_uring_ = SwitchOnIoUring();  // Before FUSE_INIT is sent.
   const MountAttributes attributes{.read_only = options.read_only};
-  auto tree = OpenDetachedTree(options.single_file ? host_ + "/file" : host_, attributes, false);
+  auto tree = OpenDetachedTree(options.single_file ? host_ + "/file" : host_, attributes, options.recursive);
   ASSERT_TRUE(tree.ok()) << tree.status();
   auto fuse = MakeFuseMount(tree->type, attributes);
   ASSERT_TRUE(fuse.ok()) << fuse.status();

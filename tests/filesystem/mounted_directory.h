@@ -29,6 +29,7 @@ class MountedDirectory {
     bool watch = false;      // Others' changes are told.
     int overlays = 0;        // host() is an overlayfs, or one upon another.
     std::string host;        // A directory that there is, to be host().
+    bool recursive = false;  // With what is mounted within.
   };
   explicit MountedDirectory(const Options& options);
   // Unmounts, and expects both programs to end by themselves and without failure, unless they were killed.

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
-#include <linux/fuse.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -13,15 +12,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <chrono>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/fd.h"
-#include "sandbox/fuse_mount.h"
 #include "tests/hostile/served.h"
+#include "tests/support/stuck_disk.h"
 
 namespace lisafs::conformance {
 namespace {
@@ -30,6 +27,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 using tests::Eventually;
+using tests::StuckDisk;
 using tests::TempDir;
 
 class ServiceTest : public testing::Test {
@@ -254,92 +252,6 @@ TEST_F(ServiceTest, TheGofersMemoryHasALimit) {
 }
 
 // ---- A disk that stands still.
-
-// FUSE_STATX, younger than Debian 12's <linux/fuse.h>.
-constexpr uint32_t kFuseStatx = 52;
-
-// A FUSE file system that says what its root is, and after that answers nothing.
-class StuckDisk {
- public:
-  explicit StuckDisk(const std::string& mount_point) {
-    auto fuse = MakeFuseMount(S_IFDIR, {});
-    if (!fuse.ok()) {
-      why_not_ = fuse.status().ToString();
-      return;
-    }
-    Fd point(open(mount_point.c_str(), O_PATH | O_CLOEXEC));
-    if (!AttachMount(fuse->mount.get(), point.get()).ok()) {
-      why_not_ = "it cannot be mounted";
-      return;
-    }
-    device_ = std::move(fuse->device);
-    answering_ = std::thread([this] { Answer(); });
-  }
-  ~StuckDisk() { Break(); }
-
-  const std::string& why_not() const { return why_not_; }
-  // How many requests wait for an answer.
-  int waiting() const { return waiting_; }
-  // From now on it does not even take requests.
-  void Stop() {
-    stop_ = true;
-    if (answering_.joinable()) answering_.join();
-  }
-  // Whoever waits is told ENOTCONN.
-  void Break() {
-    Stop();
-    device_.reset();
-  }
-
- private:
-  void Answer() {
-    fcntl(device_.get(), F_SETFL, O_NONBLOCK);
-    alignas(8) char request[1 << 16];
-    while (!stop_) {
-      ssize_t size = read(device_.get(), request, sizeof request);
-      if (size < 0) {
-        std::this_thread::sleep_for(milliseconds(5));
-        continue;
-      }
-      fuse_in_header header;
-      memcpy(&header, request, sizeof header);
-      if (header.opcode == FUSE_INIT) {
-        fuse_init_out init = {};
-        init.major = FUSE_KERNEL_VERSION;
-        init.minor = 31;
-        init.max_write = 4096;
-        init.flags = FUSE_PARALLEL_DIROPS;  // Otherwise one look-up in a directory waits for another.
-        Reply(header, init);
-      } else if (header.opcode == FUSE_GETATTR && header.nodeid == FUSE_ROOT_ID) {
-        fuse_attr_out attr = {};
-        attr.attr_valid = 1'000'000;
-        attr.attr.ino = 1;
-        attr.attr.mode = S_IFDIR | 0755;
-        attr.attr.nlink = 2;
-        Reply(header, attr);
-      } else if (header.opcode == kFuseStatx) {
-        const fuse_out_header refusal = {sizeof refusal, -ENOSYS, header.unique};
-        EXPECT_EQ(write(device_.get(), &refusal, sizeof refusal), static_cast<ssize_t>(sizeof refusal));
-      } else if (header.opcode != FUSE_INTERRUPT && header.opcode != FUSE_FORGET) {
-        ++waiting_;
-      }
-    }
-  }
-  template <typename Body>
-  void Reply(const fuse_in_header& header, const Body& body) {
-    struct {
-      fuse_out_header header;
-      Body body;
-    } reply = {{sizeof reply, 0, header.unique}, body};
-    EXPECT_EQ(write(device_.get(), &reply, sizeof reply), static_cast<ssize_t>(sizeof reply));
-  }
-
-  std::string why_not_;
-  Fd device_;
-  std::atomic<bool> stop_ = false;
-  std::atomic<int> waiting_ = 0;
-  std::thread answering_;
-};
 
 TEST_F(ServiceTest, ADiskThatStandsStillHoldsUpOnlyWhoUsesIt) {
   tests::MakeDirectory(directories_[0] / "stuck");
