@@ -284,7 +284,8 @@ int PluginDevice(int index) { return STDERR_FILENO + 1 + 2 * index; }
 absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequest& request,
                                                          const SandboxPrograms& programs,
                                                          const SandboxDirectory& directory,
-                                                         absl::FunctionRef<bool()> cancelled) {
+                                                         absl::FunctionRef<bool()> cancelled,
+                                                         absl::FunctionRef<void(pid_t)> started) {
   auto where = MountNamespace::OfProcess(request.caller_pid());
   if (!where.ok()) return Annotate("caller", where.status());
   auto user = ChooseGoferUser(request);
@@ -317,6 +318,7 @@ absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequ
                                                   .lifeline = *std::move(lifeline)}),
                                     *gofer_log);
   if (!gofer_launch.ok()) return Annotate("gofer did not start", gofer_launch.status());
+  started(gofer_launch->first_pid());
   std::optional<Launch> plugin_launch;
   if (!request.has_client()) {
     auto launch = Launch::Spawn(

@@ -43,12 +43,14 @@ int PluginDevice(int index);
 class PreparedSandbox {
  public:
   // Opens the sources, makes the file systems and starts the processes, of which the gofer alone serves a client that
-  // is there already. `request` is valid; `directory` is new. `cancelled` is asked again and again.
+  // is there already. `request` is valid; `directory` is new. `cancelled` is asked again and again. `started` is told
+  // the number of the gofer's first process, which is not the one that lasts, once it is there.
   //
   // Errors are those of CreateSandbox in control.proto, and CANCELLED.
   static absl::StatusOr<PreparedSandbox> Prepare(const control::v1::CreateSandboxRequest& request,
                                                  const SandboxPrograms& programs, const SandboxDirectory& directory,
-                                                 absl::FunctionRef<bool()> cancelled);
+                                                 absl::FunctionRef<bool()> cancelled,
+                                                 absl::FunctionRef<void(pid_t)> started);
 
   PreparedSandbox(PreparedSandbox&& other) noexcept;
   PreparedSandbox& operator=(PreparedSandbox&&) = delete;

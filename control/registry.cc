@@ -206,7 +206,9 @@ absl::StatusOr<Sandbox> Registry::Create(const CreateSandboxRequest& request, ab
 absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Make(const CreateSandboxRequest& request,
                                                                 const SandboxDirectory& directory,
                                                                 absl::FunctionRef<bool()> cancelled, Place place) {
-  auto prepared = PreparedSandbox::Prepare(request, programs_, directory, cancelled);
+  std::future<void> limiting;
+  auto prepared = PreparedSandbox::Prepare(request, programs_, directory, cancelled,
+                                           [&](pid_t gofer) { limiting = StartLimiting(request.id(), gofer); });
   if (!prepared.ok()) return prepared.status();
   auto file = directory.OpenCounters();
   if (!file.ok()) return file.status();
@@ -225,7 +227,7 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Make(const CreateSand
   entry->sandbox.set_has_own_client(request.has_client());
   if (processes.plugin) entry->sandbox.set_plugin_pid(processes.plugin->pid());
   if (processes.broker) entry->sandbox.set_broker_pid(processes.broker->pid());
-  StartLimiting(*entry);
+  GoOnLimiting(*entry, std::move(limiting));
   *entry->sandbox.mutable_create_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
   for (const control::v1::MountSpec& spec : request.mounts()) {
     control::v1::Mount& mount = *entry->sandbox.add_mounts();

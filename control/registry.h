@@ -132,8 +132,11 @@ class Registry {
   // Puts the processes of a sandbox, or of an added mount, into the sandbox's cgroup. That the host does not allow it
   // is in the log.
   void Limit(const Entry& sandbox) const;
-  // Likewise, on a thread of its own: on version 1 the kernel may wait for 10 ms and more before it moves a process.
-  void StartLimiting(Entry& sandbox) const;
+  // Moving a process, the kernel may wait for 10 ms and more, but not again for those that are moved soon after. So a
+  // thread of its own begins with the gofer's first process, whether or not that is there for long enough,
+  std::future<void> StartLimiting(const std::string& id, pid_t gofer) const;
+  // and goes on with those that last.
+  void GoOnLimiting(Entry& sandbox, std::future<void> begun) const;
   // Removes what is left of a sandbox whose processes have ended.
   absl::Status Clear(const std::string& id, const SandboxDirectory& directory) const;
   // Under the lock. NOT_FOUND: no sandbox has the id.

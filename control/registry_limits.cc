@@ -36,12 +36,22 @@ void Registry::Limit(const Entry& sandbox) const {
   Enter(programs_.cgroup, sandbox.sandbox.id(), pids);
 }
 
-void Registry::StartLimiting(Entry& sandbox) const {
+std::future<void> Registry::StartLimiting(const std::string& id, pid_t gofer) const {
+  if (!programs_.cgroup.enabled) return {};
+  return std::async(std::launch::async, [limits = programs_.cgroup, id, gofer] {
+    EnterLimitedCgroup(limits, id, {&gofer, 1}).IgnoreError();
+  });
+}
+
+void Registry::GoOnLimiting(Entry& sandbox, std::future<void> begun) const {
   if (!programs_.cgroup.enabled) return;
   std::vector<pid_t> pids;
   AppendPids(sandbox.sandbox, pids);
   sandbox.limited = std::async(std::launch::async, [limits = programs_.cgroup, id = sandbox.sandbox.id(),
-                                                    pids = std::move(pids)] { Enter(limits, id, pids); });
+                                                    pids = std::move(pids), begun = std::move(begun)] {
+    begun.wait();
+    Enter(limits, id, pids);
+  });
 }
 
 void Registry::Entry::AwaitLimits() const {

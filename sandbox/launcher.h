@@ -54,6 +54,9 @@ class Launch {
   Launch& operator=(Launch&&) = delete;
   ~Launch();
 
+  // The process that was started, which is not the one that lasts.
+  pid_t first_pid() const { return first_->pid(); }
+
   // Waits until the program is ready and gives its lasting process. `cancelled` is asked again and again meanwhile.
   //
   // FAILED_PRECONDITION: it ended, or was not ready before the deadline; the message carries the last line it wrote.
