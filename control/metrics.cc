@@ -17,6 +17,7 @@ namespace {
 using control::v1::Event;
 using control::v1::MessageStatistics;
 using control::v1::MountStatistics;
+using control::v1::PluginClaim;
 using control::v1::ProcessStatistics;
 using control::v1::Sandbox;
 
@@ -192,6 +193,28 @@ Labels LabelsOf(const ProcessStatistics& process) {
       {{"sandbox", process.sandbox_id()}, {"mount", process.mount_target()}, {"program", process.program()}});
 }
 
+void AddClaims(Exposition& out, const std::vector<LabelledMount>& mounts) {
+  struct Metric {
+    const char* name;
+    const char* help;
+    uint64_t (PluginClaim::*value)() const;
+  };
+  const Metric metrics[] = {
+      {"lisafs_plugin_claimed_requests_total", "Requests of the kernel, as the plugin says, which is not trusted.",
+       &PluginClaim::requests},
+      {"lisafs_plugin_claimed_answers_total", "Of them those that it says it answered without the gofer.",
+       &PluginClaim::answered_alone},
+  };
+  for (const Metric& metric : metrics) {
+    out.Begin(metric.name, "counter", metric.help);
+    for (const LabelledMount& each : mounts) {
+      for (const PluginClaim& claim : each.mount.plugin_claims()) {
+        out.Add(absl::StrCat(each.labels, ",", LabelsOf({{"kind", claim.kind()}})), (claim.*metric.value)());
+      }
+    }
+  }
+}
+
 void AddProcesses(Exposition& out, const std::vector<ProcessStatistics>& processes) {
   struct Metric {
     const char* name;
@@ -244,6 +267,7 @@ void WriteMetrics(const Measurements& measurements, absl::FunctionRef<void(absl:
   const std::vector<LabelledMount> mounts(measurements.mounts.begin(), measurements.mounts.end());
   AddMounts(out, mounts);
   AddRequests(out, mounts);
+  AddClaims(out, mounts);
   AddProcesses(out, measurements.processes);
 }
 

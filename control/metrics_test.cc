@@ -22,6 +22,10 @@ Measurements Example() {
   mount.set_control_fds(12);
   mount.set_passthrough_opens(3);
   mount.set_data_hidden(true);
+  control::v1::PluginClaim* claim = mount.add_plugin_claims();
+  claim->set_kind("lookup");
+  claim->set_requests(9);
+  claim->set_answered_alone(4);
   control::v1::MessageStatistics* stat = mount.add_messages();
   stat->set_message("FStat");
   stat->set_calls(10);
@@ -60,6 +64,8 @@ TEST(MetricsTest, HaveEveryMeasurement) {
            "lisafs_mount_control_fds" + mount + "} 12",
            "lisafs_mount_passthrough_opens_total" + mount + "} 3",
            "lisafs_mount_data_hidden" + mount + "} 1",
+           "lisafs_plugin_claimed_requests_total" + mount + ",kind=\"lookup\"} 9",
+           "lisafs_plugin_claimed_answers_total" + mount + ",kind=\"lookup\"} 4",
            "lisafs_requests_total" + mount + ",message=\"FStat\"} 10",
            "lisafs_sent_bytes_total" + mount + ",message=\"FStat\"} 1440",
            "lisafs_request_errors_total" + mount + ",message=\"FStat\",errno=\"ENOENT\"} 2",

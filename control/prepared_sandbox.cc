@@ -195,7 +195,7 @@ Command GoferCommand(const std::string& path, const CreateSandboxRequest& reques
 }
 
 Command PluginCommand(const SandboxPrograms& programs, const CreateSandboxRequest& request, std::vector<Parts>& all,
-                      Fd policy, Fd lifeline) {
+                      Fd policy, Fd claims, Fd lifeline) {
   Command command(programs.plugin);
   for (size_t i = 0; i < all.size(); ++i) {
     int fuse = command.Give(std::move(all[i].fuse.device));
@@ -211,6 +211,8 @@ Command PluginCommand(const SandboxPrograms& programs, const CreateSandboxReques
   }
   command.Add("--policy");
   command.Add(absl::StrCat(command.Give(std::move(policy))));
+  command.Add("--claims");
+  command.Add(absl::StrCat(command.Give(std::move(claims))));
   if (lifeline) {
     command.Add("--lifeline");
     command.Add(absl::StrCat(command.Give(std::move(lifeline))));
@@ -321,9 +323,11 @@ absl::StatusOr<PreparedSandbox> PreparedSandbox::Prepare(const CreateSandboxRequ
   started(gofer_launch->first_pid());
   std::optional<Launch> plugin_launch;
   if (!request.has_client()) {
-    auto launch = Launch::Spawn(
-        PluginCommand(programs, request, *parts, *std::move(plugin_policy), std::move(broker_parts->plugin_lifeline)),
-        *plugin_log);
+    auto claims = directory.CreateClaims();
+    if (!claims.ok()) return claims.status();
+    auto launch = Launch::Spawn(PluginCommand(programs, request, *parts, *std::move(plugin_policy), *std::move(claims),
+                                              std::move(broker_parts->plugin_lifeline)),
+                                *plugin_log);
     if (!launch.ok()) return Annotate("plugin did not start", launch.status());
     plugin_launch.emplace(*std::move(launch));
   }

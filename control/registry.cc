@@ -116,6 +116,7 @@ void Registry::Resume(Entry& entry) {
   } else {
     warn(counters.status());
   }
+  if (auto claims = entry.directory.OpenClaims(); claims.ok()) entry.claims.emplace(*std::move(claims));
   if (absl::Status published = PublishAll(entry); !published.ok()) warn(published);
   auto logs = entry.directory.OpenLogs();
   if (logs.ok()) {
@@ -368,6 +369,7 @@ absl::Status Registry::AppendStatistics(const View& view, std::vector<MountStati
     // Without descriptors nothing is passed through either.
     mount.set_data_hidden(!spec.withhold_descriptors() || spec.donate_mount_point());
     LISAFS_RETURN_IF_NOT_OK(view.entry->counters->ReadMessages(i, mount));
+    if (view.entry->claims) view.entry->claims->Read(i, mount);
   }
   for (const View& added : view.added) LISAFS_RETURN_IF_NOT_OK(AppendStatistics(added, mounts));
   std::move(mounts.begin(), mounts.end(), std::back_inserter(all));

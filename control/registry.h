@@ -76,6 +76,7 @@ class Registry {
     SandboxDirectory directory;
     std::string request_id;
     std::optional<CountersReader> counters;  // None: they could not be read when the sandbox was adopted.
+    std::optional<ClaimsReader> claims;      // None if it has no plugin, too.
     // Under the lock:
     control::v1::Sandbox sandbox;  // Without what the counters say.
     std::optional<Process> gofer;  // Until they are known to have ended.

@@ -57,6 +57,22 @@ std::string Options(const control::v1::Mount& mount) {
 
 std::string Latency(uint64_t nanoseconds) { return nanoseconds == 0 ? "-" : FormatNanoseconds(nanoseconds); }
 
+// What plugins say may be anything.
+uint64_t AddSaturating(uint64_t a, uint64_t b) { return a + b < a ? UINT64_MAX : a + b; }
+
+std::string Claims(const MountStatistics& mount) {
+  std::string kinds;
+  uint64_t requests = 0, alone = 0;
+  for (const control::v1::PluginClaim& claim : mount.plugin_claims()) {
+    requests = AddSaturating(requests, claim.requests());
+    alone = AddSaturating(alone, claim.answered_alone());
+    kinds += (kinds.empty() ? "" : ", ") + Escape(claim.kind()) + " " + FormatCount(claim.answered_alone()) + " of " +
+             FormatCount(claim.requests());
+  }
+  return "Of " + FormatCount(requests) + " requests of the kernel the plugin says that it answered " +
+         FormatCount(alone) + " without the gofer: " + kinds + ".\n";
+}
+
 // A blank line before all groups but the first.
 void StartGroup(std::string& out, const std::string& heading) {
   if (!out.empty()) out += "\n";
@@ -132,6 +148,7 @@ std::string StatisticsReport(const google::protobuf::RepeatedPtrField<MountStati
                     FormatBytes(message.bytes_received()), FormatBytes(message.bytes_sent())});
     }
     out += table.empty() ? "not used yet\n" : table.ToString();
+    if (mount.plugin_claims_size() > 0) out += Claims(mount);
     if (mount.data_hidden())
       out +=
           "Reads and writes that the kernel passes through, or through descriptors that the host gave away, are not "

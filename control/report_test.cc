@@ -79,12 +79,21 @@ TEST(Report, StatisticsFitATerminal) {
   message->set_bytes_sent(1000);
   message->set_latency_p50_nanoseconds(786'000);
   message->set_latency_p99_nanoseconds(1'000'000);
+  control::v1::PluginClaim* claim = mount->add_plugin_claims();
+  claim->set_kind("lookup");
+  claim->set_requests(UINT64_MAX);
+  claim->set_answered_alone(1000);
+  claim = mount->add_plugin_claims();
+  claim->set_kind("open");
+  claim->set_requests(2);
   response.add_mounts()->set_target("/unused");
   std::string report = StatisticsReport(response.mounts());
   EXPECT_EQ(report,
             "sandbox web mount /\n"
             "MESSAGE                   CALLS         ERRORS     P50     P99  RECEIVED    SENT\n"
             "ConnectWithCreds  1,000,000,000  1,000,000,000  786 us  1.0 ms  1000 GiB  1000 B\n"
+            "Of 18,446,744,073,709,551,615 requests of the kernel the plugin says that it answered 1,000 without the "
+            "gofer: lookup 1,000 of 18,446,744,073,709,551,615, open 0 of 2.\n"
             "Reads and writes that the kernel passes through, or through descriptors that the host gave away, are not "
             "counted.\n"
             "\n"

@@ -17,6 +17,7 @@
 #include "control/validation.h"
 #include "lisafs/counters.h"
 #include "lisafs/live_policy.h"
+#include "lisafs/plugin_claims.h"
 #include "sandbox/trusted_directory.h"
 
 namespace lisafs {
@@ -69,6 +70,21 @@ absl::StatusOr<Fd> SandboxDirectory::CreateCounters() const {
 absl::StatusOr<Fd> SandboxDirectory::OpenCounters() const {
   Fd file(open((path_ + "/counters").c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
   if (!file) return ErrnoStatus(errno, path_ + "/counters");
+  return file;
+}
+
+// Written and not only made large: the plugin would die of a page that there is no space for.
+absl::StatusOr<Fd> SandboxDirectory::CreateClaims() const {
+  const std::string path = path_ + "/claims";
+  Fd file(open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  const PluginClaimsPage page;
+  if (!file || pwrite(file.get(), &page, sizeof page, 0) != sizeof page) return ErrnoStatus(errno, path);
+  return file;
+}
+
+absl::StatusOr<Fd> SandboxDirectory::OpenClaims() const {
+  Fd file(open((path_ + "/claims").c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!file) return ErrnoStatus(errno, path_ + "/claims");
   return file;
 }
 
@@ -185,7 +201,7 @@ absl::Status SandboxDirectory::Remove() const {
   for (uint32_t number : AddedNumbers()) LISAFS_RETURN_IF_NOT_OK(Added(number).Remove());
   // By name, so that a state directory that is something else by mistake loses nothing.
   for (const char* name :
-       {"sandbox.json", "sandbox.json.new", "counters", "policy", "container", "container.new", "gofer.log",
+       {"sandbox.json", "sandbox.json.new", "counters", "claims", "policy", "container", "container.new", "gofer.log",
         "gofer.log.fifo", "plugin.log", "plugin.log.fifo", "broker.log", "broker.log.fifo"}) {
     if (unlink((path_ + "/" + name).c_str()) != 0 && errno != ENOENT) return ErrnoStatus(errno, path_ + "/" + name);
   }

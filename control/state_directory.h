@@ -17,6 +17,7 @@ namespace lisafs {
 //
 //   sandbox.json   SandboxState
 //   counters       a CountersPage that the gofer writes
+//   claims         a PluginClaimsPage that the plugin writes
 //   policy         a LivePolicyPage that the gofer and the plugin read
 //   container      the process that the container is
 //   mount-N        the same of a mount that was added to it
@@ -30,6 +31,9 @@ class SandboxDirectory {
   // New, zeroed but for its header, and open for reading and writing.
   absl::StatusOr<Fd> CreateCounters() const;
   absl::StatusOr<Fd> OpenCounters() const;
+  // New and zeroed, for the plugin; to read. NOT_FOUND: the sandbox is of an earlier lisafsd, or has no plugin.
+  absl::StatusOr<Fd> CreateClaims() const;
+  absl::StatusOr<Fd> OpenClaims() const;
   // What the mounts allow at the moment, as a LivePolicyPage: new and without a restriction, or as it is; for reading
   // and writing, or for the programs to read.
   absl::StatusOr<Fd> CreatePolicy() const;

@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "control/latency.h"
+#include "lisafs/plugin_claims.h"
 
 namespace lisafs {
 namespace {
@@ -155,6 +156,21 @@ absl::Status CountersReader::ReadMessages(size_t index, control::v1::MountStatis
   statistics.set_socket_calls(socket_calls);
   statistics.set_channel_calls(channel_calls);
   return absl::OkStatus();
+}
+
+void ClaimsReader::Read(size_t index, control::v1::MountStatistics& statistics) const {
+  PluginClaims claims;
+  const size_t offset = offsetof(PluginClaimsPage, mounts) + index * sizeof claims;
+  if (!ReadAt(file_, &claims, sizeof claims, offset).ok()) return;
+  for (size_t i = 0; i < kClaimKindCount; ++i) {
+    const uint64_t requests = claims.kinds[i].requests.load(std::memory_order_relaxed);
+    if (requests == 0) continue;
+    control::v1::PluginClaim* claim = statistics.add_plugin_claims();
+    claim->set_kind(kClaimKinds[i]);
+    claim->set_requests(requests);
+    // The two were not read at one instant.
+    claim->set_answered_alone(std::min(requests, claims.kinds[i].answered.load(std::memory_order_relaxed)));
+  }
 }
 
 }  // namespace lisafs

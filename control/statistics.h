@@ -32,6 +32,20 @@ class CountersReader {
   Fd file_;
 };
 
+// What a sandbox's plugin says of itself, which is hostile: numbers that are shown. Any thread may use it.
+class ClaimsReader {
+ public:
+  // A PluginClaimsPage.
+  explicit ClaimsReader(Fd file) : file_(std::move(file)) {}
+
+  // Fills in the claims about the mount with this index: none about what was never asked for, or if the file is too
+  // short.
+  void Read(size_t index, control::v1::MountStatistics& statistics) const;
+
+ private:
+  Fd file_;
+};
+
 }  // namespace lisafs
 
 #endif  // LISAFS_CONTROL_STATISTICS_H_

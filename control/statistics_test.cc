@@ -3,12 +3,15 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <iostream>
 #include <new>
+
+#include "lisafs/plugin_claims.h"
 
 namespace lisafs {
 namespace {
@@ -70,6 +73,38 @@ TEST_F(StatisticsTest, LanesAddUp) {
   EXPECT_GE(stat.latency_p999_nanoseconds(), stat.latency_p99_nanoseconds());
   EXPECT_EQ(statistics.socket_calls(), 1u);
   EXPECT_EQ(statistics.channel_calls(), 4u);
+}
+
+TEST(ClaimsTest, AreNumbersAndNothingElse) {
+  Fd file(memfd_create("claims", MFD_CLOEXEC));
+  ASSERT_EQ(ftruncate(file.get(), sizeof(PluginClaimsPage)), 0);
+  auto* page = static_cast<PluginClaimsPage*>(
+      mmap(nullptr, sizeof(PluginClaimsPage), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0));
+  const ClaimsReader reader(Fd(dup(file.get())));
+  page->mounts[1].Count(ClaimKind::kLookup, true);
+  page->mounts[1].Count(ClaimKind::kLookup, false);
+  page->mounts[1].Count(ClaimKind::kData, false);
+  auto read = [&](size_t mount) {
+    control::v1::MountStatistics statistics;
+    reader.Read(mount, statistics);
+    return statistics;
+  };
+  EXPECT_EQ(read(0).plugin_claims_size(), 0);
+  ASSERT_EQ(read(1).plugin_claims_size(), 2);
+  EXPECT_EQ(read(1).plugin_claims(0).kind(), "lookup");
+  EXPECT_EQ(read(1).plugin_claims(0).requests(), 2u);
+  EXPECT_EQ(read(1).plugin_claims(0).answered_alone(), 1u);
+  EXPECT_EQ(read(1).plugin_claims(1).kind(), "data");
+  EXPECT_EQ(read(1).plugin_claims(1).answered_alone(), 0u);
+  // A plugin may say that it answered more than it was asked, or anything.
+  page->mounts[1].kinds[0].answered = UINT64_MAX;
+  EXPECT_EQ(read(1).plugin_claims(0).answered_alone(), 2u);
+  memset(static_cast<void*>(page), 0xff, sizeof *page);
+  EXPECT_EQ(read(kMaxMounts - 1).plugin_claims(5).requests(), UINT64_MAX);
+  EXPECT_EQ(read(kMaxMounts).plugin_claims_size(), 0);
+  munmap(page, sizeof *page);
+  ASSERT_EQ(ftruncate(file.get(), 10), 0);
+  EXPECT_EQ(read(0).plugin_claims_size(), 0);
 }
 
 TEST_F(StatisticsTest, WhatIsHeld) {

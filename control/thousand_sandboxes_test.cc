@@ -19,6 +19,7 @@
 #include "control/service_testing.h"
 #include "control/state_directory.h"
 #include "lisafs/counters.h"
+#include "lisafs/plugin_claims.h"
 #include "sandbox/process.h"
 
 namespace lisafs {
@@ -81,6 +82,14 @@ class ThousandSandboxes : public ServiceTest {
     ASSERT_TRUE(directory->WriteState(std::move(state)).ok());
     ASSERT_TRUE(directory->CreatePolicy().ok());
     ASSERT_TRUE(directory->CreateGoferLog().ok());
+    auto claims_file = directory->CreateClaims();
+    ASSERT_TRUE(claims_file.ok()) << claims_file.status();
+    PluginClaims claims;
+    for (ClaimKind kind : {ClaimKind::kLookup, ClaimKind::kOpen, ClaimKind::kData}) claims.Count(kind, true);
+    for (off_t mount : {0, 1}) {
+      ASSERT_EQ(pwrite(claims_file->get(), &claims, sizeof claims, mount * static_cast<off_t>(sizeof claims)),
+                static_cast<ssize_t>(sizeof claims));
+    }
     auto counters = directory->CreateCounters();
     ASSERT_TRUE(counters.ok()) << counters.status();
     void* mapped = mmap(nullptr, sizeof(CountersPage), PROT_READ | PROT_WRITE, MAP_SHARED, counters->get(), 0);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -22,6 +23,7 @@ namespace v1 = control::v1;
 // What a mount has been asked for, all messages together.
 struct Sums {
   uint64_t calls = 0, errors = 0, bytes_received = 0, bytes_sent = 0;
+  uint64_t asked = 0, alone = 0;  // Of the plugin, as it says. May wrap.
   std::vector<uint64_t> histogram;
 };
 
@@ -36,6 +38,10 @@ Sums SumUp(const v1::MountStatistics& mount) {
     if (sums.histogram.size() < size) sums.histogram.resize(size);
     for (size_t i = 0; i < size; ++i) sums.histogram[i] += message.latency_histogram(static_cast<int>(i));
   }
+  for (const v1::PluginClaim& claim : mount.plugin_claims()) {
+    sums.asked += claim.requests();
+    sums.alone += claim.answered_alone();
+  }
   return sums;
 }
 
@@ -46,6 +52,7 @@ struct Row {
   std::string name;
   double calls, errors, received, sent;  // A second.
   uint64_t p50 = 0, p99 = 0;             // Nanoseconds.
+  std::optional<double> alone;           // What part of the kernel's requests the plugin says that it answered alone.
 };
 
 Row MakeRow(const std::string& name, const Sums& before, Sums now, double seconds) {
@@ -55,6 +62,9 @@ Row MakeRow(const std::string& name, const Sums& before, Sums now, double second
              .errors = rate(&Sums::errors),
              .received = rate(&Sums::bytes_received),
              .sent = rate(&Sums::bytes_sent)};
+  if (const uint64_t asked = Since(before.asked, now.asked); asked > 0) {
+    row.alone = std::min(1.0, static_cast<double>(Since(before.alone, now.alone)) / static_cast<double>(asked));
+  }
   for (size_t i = 0; i < std::min(before.histogram.size(), now.histogram.size()); ++i) {
     now.histogram[i] = Since(before.histogram[i], now.histogram[i]);
   }
@@ -172,11 +182,12 @@ std::string TopScreen(const v1::GetStatisticsResponse& before, const v1::GetStat
                {"P99", Table::Align::kRight},
                {"IN/S", Table::Align::kRight},
                {"OUT/S", Table::Align::kRight},
+               {"ALONE", Table::Align::kRight},
                {"SANDBOX MOUNT"}});
   for (const Row& row : rows) {
     table.AddRow({FormatRate(row.calls), FormatRate(row.errors), FormatLatency(row.p50), FormatLatency(row.p99),
                   FormatBytes(static_cast<uint64_t>(row.received)), FormatBytes(static_cast<uint64_t>(row.sent)),
-                  row.name});
+                  row.alone ? absl::StrCat(static_cast<int>(*row.alone * 100), "%") : "-", row.name});
   }
   const std::string heading =
       absl::StrCat(sandboxes.size(), " sandboxes, ", rows.size(), " mounts, ", FormatRate(calls), " calls/s, ",

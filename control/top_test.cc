@@ -25,11 +25,20 @@ v1::MessageStatistics* AddMount(v1::GetStatisticsResponse& response, const std::
   return message;
 }
 
+// To the last mount.
+void AddClaim(v1::GetStatisticsResponse& response, uint64_t requests, uint64_t answered_alone) {
+  v1::PluginClaim* claim = response.mutable_mounts(response.mounts_size() - 1)->add_plugin_claims();
+  claim->set_kind("lookup");
+  claim->set_requests(requests);
+  claim->set_answered_alone(answered_alone);
+}
+
 v1::GetStatisticsResponse Before() {
   v1::GetStatisticsResponse response;
   response.mutable_time()->set_seconds(100);
   AddMount(response, "db", "/data", 1000, 0, 0);
   AddMount(response, "web", "/", 500, 10, 1 << 20);
+  AddClaim(response, 100, 10);
   return response;
 }
 
@@ -38,6 +47,7 @@ v1::GetStatisticsResponse Now() {
   response.mutable_time()->set_seconds(102);
   AddMount(response, "db", "/data", 31'000, 0, 4096);
   AddMount(response, "web", "/", 520, 30, 5 << 20);
+  AddClaim(response, 140, 40);
   AddMount(response, std::string(64, 'f'), "/new", 8, 0, 0);
   return response;
 }
@@ -45,10 +55,10 @@ v1::GetStatisticsResponse Now() {
 TEST(TopScreen, ShowsRatesSortedByCalls) {
   EXPECT_EQ(TopScreen(Before(), Now(), TopOrder::kCalls, 24, 80),
             "3 sandboxes, 3 mounts, 15.0k calls/s, 10 errors/s, by calls\n"
-            "CALLS/S  ERR/S     P50     P99  IN/S    OUT/S  SANDBOX MOUNT\n"
-            "  15.0k      0  3.1 us  4.1 us   0 B  2.0 KiB  db /data\n"
-            "     10     10  3.1 us  4.1 us   0 B  2.0 MiB  web /\n"
-            "      4      0  3.1 us  4.1 us   0 B      0 B  ffffffffffff /new\n");
+            "CALLS/S  ERR/S     P50     P99  IN/S    OUT/S  ALONE  SANDBOX MOUNT\n"
+            "  15.0k      0  3.1 us  4.1 us   0 B  2.0 KiB      -  db /data\n"
+            "     10     10  3.1 us  4.1 us   0 B  2.0 MiB    75%  web /\n"
+            "      4      0  3.1 us  4.1 us   0 B      0 B      -  ffffffffffff /new\n");
 }
 
 std::string FirstName(TopOrder order) {

@@ -49,6 +49,7 @@ class Client {
   // come with the response are put in `donated`; pass nullptr where none is wanted.
   template <Mid kMid, std::invocable<typename Message<kMid>::Response&> DecodeFn>
   Status Call(const typename Message<kMid>::Request& request, DecodeFn&& decode, Donations* donated = nullptr) {
+    ++calls_of_thread_;
     using RequestBody = typename Message<kMid>::Request;
     const Request type_erased{
         kMid, &request,
@@ -79,6 +80,9 @@ class Client {
     return out;
   }
 
+  // How many calls this thread has made, of any client.
+  static uint64_t CallsOfThread() { return calls_of_thread_; }
+
   // Reads straight into `into`; fewer bytes at end of file. In chunks of what a message holds; a short chunk ends it.
   // An error after some bytes gives those bytes.
   Result<size_t> PRead(Fdid fd, std::span<std::byte> into, uint64_t offset);
@@ -89,6 +93,8 @@ class Client {
   virtual void FlushClosed() = 0;
 
  protected:
+  static inline constinit thread_local uint64_t calls_of_thread_ = 0;
+
   struct Request {
     Mid mid;
     const void* body;

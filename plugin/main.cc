@@ -1,3 +1,5 @@
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -19,6 +21,7 @@
 #include "confine/confine.h"
 #include "lisafs/client.h"
 #include "lisafs/live_policy.h"
+#include "lisafs/plugin_claims.h"
 #include "plugin/fuse_device.h"
 #include "plugin/fuse_ring.h"
 #include "plugin/mount.h"
@@ -94,10 +97,23 @@ void UsePolicy(const Fd& file, Arguments& arguments) {
   for (size_t i = 0; i < arguments.mounts.size(); ++i) arguments.mounts[i].options.policy = &page->mounts[i];
 }
 
+// What the mounts count in the file; it is mapped, and closed.
+void UseClaims(const Fd& file, Arguments& arguments) {
+  if (arguments.mounts.size() > kMaxMounts) DieOfUsage("--claims", "too many mounts");
+  struct stat stat;
+  if (fstat(file.get(), &stat) != 0) DieErrno("--claims");
+  if (stat.st_size < static_cast<off_t>(sizeof(PluginClaimsPage))) DieOfUsage("--claims", "the file is too short");
+  void* mapped = mmap(nullptr, sizeof(PluginClaimsPage), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  if (mapped == MAP_FAILED) DieErrno("mapping the claims");
+  auto* page = static_cast<PluginClaimsPage*>(mapped);
+  for (size_t i = 0; i < arguments.mounts.size(); ++i) arguments.mounts[i].options.claims = &page->mounts[i];
+}
+
 Arguments ParseArguments(int argc, char** argv) {
   CLI::App app("Serves FUSE file systems of a sandbox from its lisafs-gofer. Started by lisafsd.", "lisafs-plugin");
   std::vector<std::string> mounts;
   std::string policy;
+  std::string claims;
   std::string lifeline;
   std::string ready;
   bool name_violations = false;
@@ -109,6 +125,7 @@ Arguments ParseArguments(int argc, char** argv) {
       ->required();
   app.add_option("--policy", policy, "Descriptor of the file that says what each mount allows at the moment")
       ->type_name("FD");
+  app.add_option("--claims", claims, "Descriptor of the file to count the kernel's requests in")->type_name("FD");
   app.add_option("--lifeline", lifeline, "Descriptor to hold, so that others see when this process is gone")
       ->type_name("FD");
   app.add_option("--ready-fd", ready, "Descriptor to write the process's pid and \"ready\" to")->type_name("FD");
@@ -120,6 +137,7 @@ Arguments ParseArguments(int argc, char** argv) {
   arguments.name_violations = name_violations;
   for (const std::string& mount : mounts) arguments.mounts.push_back(ParseMount(mount));
   if (!policy.empty()) UsePolicy(TakeInheritedOrExit(policy, "--policy"), arguments);
+  if (!claims.empty()) UseClaims(TakeInheritedOrExit(claims, "--claims"), arguments);
   if (!lifeline.empty()) arguments.lifeline = TakeInheritedOrExit(lifeline, "--lifeline");
   if (!ready.empty()) arguments.ready = TakeInheritedOrExit(ready, "--ready-fd");
   return arguments;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstring>
 #include <type_traits>
 
 #include "plugin/fuse_init.h"
@@ -107,6 +108,31 @@ struct Operations::Dispatch {
 
 constexpr Operations::Dispatch::Table Operations::Dispatch::kTable = MakeTable();
 
+namespace {
+
+ClaimKind KindOf(uint32_t opcode) {
+  switch (opcode) {
+    case FUSE_LOOKUP:
+      return ClaimKind::kLookup;
+    case FUSE_GETATTR:
+    case kFuseStatx:
+      return ClaimKind::kAttributes;
+    case FUSE_OPEN:
+    case FUSE_CREATE:
+      return ClaimKind::kOpen;
+    case FUSE_READDIR:
+    case FUSE_READDIRPLUS:
+      return ClaimKind::kList;
+    case FUSE_READ:
+    case FUSE_WRITE:
+      return ClaimKind::kData;
+    default:
+      return ClaimKind::kOther;
+  }
+}
+
+}  // namespace
+
 Operations::Operations(Client& client, const MountOptions& options, WakerSocket waker)
     : client_(client),
       options_(options),
@@ -115,6 +141,17 @@ Operations::Operations(Client& client, const MountOptions& options, WakerSocket 
       waker_(nodes_, std::move(waker)) {}
 
 int Operations::Serve(std::span<const std::byte> request, Reply& reply) {
+  const uint64_t calls = Client::CallsOfThread();
+  const int error = ServeUncounted(request, reply);
+  uint32_t opcode = 0;
+  if (options_.claims != nullptr && reply.expected() && request.size() >= sizeof(fuse_in_header)) {
+    memcpy(&opcode, request.data() + offsetof(fuse_in_header, opcode), sizeof opcode);
+    options_.claims->Count(KindOf(opcode), Client::CallsOfThread() == calls);
+  }
+  return error;
+}
+
+int Operations::ServeUncounted(std::span<const std::byte> request, Reply& reply) {
   reply.Reset();
   Arguments arguments(request);
   auto header = arguments.Take<fuse_in_header>();

@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "lisafs/client.h"
 #include "lisafs/live_policy.h"
+#include "lisafs/plugin_claims.h"
 #include "plugin/absent_names.h"
 #include "plugin/fuse_kernel.h"
 #include "plugin/handle.h"
@@ -48,6 +49,8 @@ struct MountOptions {
   // What the server allows at the moment: it sees to that itself, but for what is done with descriptors that it donated
   // earlier. Outlives the mount.
   const LivePolicy* policy = &kNoRestrictions;
+  // What is counted of the kernel's requests. Null: nowhere. Outlives the mount.
+  PluginClaims* claims = nullptr;
 };
 
 // One mount's FUSE operations: each takes a request of the kernel and asks the server what it takes to answer it.
@@ -162,6 +165,9 @@ class Operations {
   void FillKnown(const Wake& wake, const NodeRef& file, bool is_going, Reply& reply);
   void FillPretended(bool directory, Reply& reply);
   Statx PretendedStat(uint64_t nodeid) const;
+
+  // Serve, but for counting.
+  int ServeUncounted(std::span<const std::byte> request, Reply& reply);
 
   // Shared by several of them.
 

@@ -50,6 +50,28 @@ TEST_F(OperationsTest, ArgumentsThatAreCutShortAreEINVAL) {
             EINVAL);
 }
 
+TEST_F(OperationsTest, WhatTheServerIsNotAskedIsCounted) {
+  client.Add("a", S_IFREG);
+  auto claim = [&](ClaimKind kind) -> PluginClaim& { return claims.kinds[static_cast<size_t>(kind)]; };
+  const uint64_t node = LookUp(kRoot, "a");
+  EXPECT_EQ(claim(ClaimKind::kLookup).requests, 1u);
+  EXPECT_EQ(claim(ClaimKind::kLookup).answered, 0u);
+  const int before = client.calls[Mid::kOpenAt];
+  const uint64_t file = Open(node, O_RDONLY);
+  EXPECT_EQ(client.calls[Mid::kOpenAt], before + 1);
+  EXPECT_EQ(claim(ClaimKind::kOpen).requests, 1u);
+  EXPECT_EQ(claim(ClaimKind::kOpen).answered, 0u);
+  // A name that cannot be is the plugin's to refuse.
+  EXPECT_EQ(Ask(FUSE_LOOKUP, kRoot, std::string(256, 'n')).error, ENAMETOOLONG);
+  EXPECT_EQ(claim(ClaimKind::kLookup).requests, 2u);
+  EXPECT_EQ(claim(ClaimKind::kLookup).answered, 1u);
+  // The kernel expects no answer to this.
+  Ask(FUSE_RELEASE, node, fuse_release_in{.fh = file});
+  const uint64_t others = claim(ClaimKind::kOther).requests;
+  Ask(FUSE_FORGET, node, fuse_forget_in{1});
+  EXPECT_EQ(claim(ClaimKind::kOther).requests, others);
+}
+
 TEST_F(OperationsTest, TheServersErrnosComeThrough) {
   struct {
     int server;

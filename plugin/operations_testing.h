@@ -76,11 +76,13 @@ class OperationsTest : public testing::Test {
   void TakeBack() { operations_->TakeBack(reply); }
   Operations& operations() {
     if (!operations_) {
-      operations_.emplace(
-          client,
-          MountOptions{
-              .read_only = read_only, .exclusive = exclusive, .passthrough_from = passthrough_from, .policy = &policy},
-          std::move(waker));
+      operations_.emplace(client,
+                          MountOptions{.read_only = read_only,
+                                       .exclusive = exclusive,
+                                       .passthrough_from = passthrough_from,
+                                       .policy = &policy,
+                                       .claims = &claims},
+                          std::move(waker));
     }
     return *operations_;
   }
@@ -90,6 +92,7 @@ class OperationsTest : public testing::Test {
   bool exclusive = false;
   std::optional<uint64_t> passthrough_from;
   LivePolicy policy;
+  PluginClaims claims;
   WakerSocket waker;
   uint32_t pid = 0;  // Of who asks.
   std::vector<std::byte> buffer = std::vector<std::byte>(kMaxTransfer + 4096);

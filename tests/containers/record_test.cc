@@ -102,6 +102,11 @@ TEST_F(Record, NamesAndWhatTheyWereAskedFor) {
   expect("/old", {"written"});
   expect("/busybox", {"read", "executed"});
   EXPECT_THAT(profile.at("/seen"), Not(HasSubstr("written")));
+
+  // The plugin has counted, too.
+  const std::string statistics = Control({"stats", container.id()}).out;
+  EXPECT_THAT(statistics, HasSubstr("requests of the kernel the plugin says that it answered"));
+  EXPECT_THAT(statistics, HasSubstr("lookup"));
 }
 
 TEST_F(Record, RefusalsAndAnotherMount) {
