@@ -8,6 +8,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/escape.h"
+#include "base/status.h"
+#include "sandbox/id_map_message.h"
+#include "sandbox/oci/id_map_option.h"
 
 namespace lisafs {
 namespace {
@@ -160,6 +163,13 @@ absl::Status ParseMountOptions(const std::string& text, MountSpec& spec) {
     }
     const size_t equals = word.find('=');
     const std::string_view key = word.substr(0, equals);
+    if (equals != word.npos && (key == "idmap" || key == "ridmap")) {
+      auto ids = ParseIdMapOption(word.substr(equals + 1), nullptr);
+      if (!ids.ok()) return Annotate(Escape(word), ids.status());
+      *spec.mutable_id_map() = ToMessage(*ids);
+      spec.set_id_map_recursive(key == "ridmap");
+      continue;
+    }
     if (equals == word.npos || (key != "ops" && key != "bytes")) return Wrong(word, "not an option that is known");
     if (!SetRate(key, word.substr(equals + 1), *spec.mutable_limits())) return Wrong(word, kBadRate);
   }

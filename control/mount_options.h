@@ -23,7 +23,8 @@ namespace lisafs {
 absl::Status ParsePolicy(const std::vector<std::string>& words, control::v1::UpdateMountRequest& update);
 
 // What `lisafsctl mount add -o` takes, separated by commas: ro, rw, nosuid, nodev, noexec, rec, withhold (descriptors),
-// nopassthrough, fifo, uds-open, uds-create, and ops and bytes as above.
+// nopassthrough, fifo, uds-open, uds-create, ops and bytes as above, and idmap=IDS and ridmap=IDS, as crun and podman
+// have them (sandbox/oci/id_map_option.h), but for ids of the container.
 absl::Status ParseMountOptions(const std::string& text, control::v1::MountSpec& spec);
 
 }  // namespace lisafs

@@ -9,6 +9,23 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
+TEST(MountOptions, IdsAreMapped) {
+  control::v1::MountSpec spec;
+  ASSERT_TRUE(ParseMountOptions("ro,ridmap=uids=0-1000-1#5-2000-10;gids=0-100-2,rec", spec).ok());
+  EXPECT_TRUE(spec.read_only() && spec.recursive() && spec.id_map_recursive());
+  ASSERT_EQ(spec.id_map().uids_size(), 2);
+  EXPECT_EQ(spec.id_map().uids(1).inside(), 5u);
+  EXPECT_EQ(spec.id_map().uids(1).outside(), 2000u);
+  EXPECT_EQ(spec.id_map().uids(1).count(), 10u);
+  EXPECT_EQ(spec.id_map().gids(0).outside(), 100u);
+  ASSERT_TRUE(ParseMountOptions("idmap=uids=0-1-1;gids=0-1-1", spec).ok());
+  EXPECT_FALSE(spec.id_map_recursive());
+  for (const char* bad : {"idmap", "idmap=", "idmap=uids=0-1", "idmap=uids=0-1-1", "idmap=uids=@0-1-1;gids=0-1-1",
+                          "idmap=uids=0-0-4294967296;gids=0-0-1"}) {
+    EXPECT_EQ(ParseMountOptions(bad, spec).code(), absl::StatusCode::kInvalidArgument) << bad;
+  }
+}
+
 TEST(ParsePolicy, NamesWhatIsSet) {
   control::v1::UpdateMountRequest update;
   absl::Status parsed = ParsePolicy(

@@ -8,19 +8,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "base/fd.h"
 #include "seccomp/policy_testing.h"
 
 namespace lisafs {
 namespace {
 
-struct Case {
-  const char* name;
-  bool survives;
-  void (*call)(int file, int socket);
-};
-
-const Case kCases[] = {
+const PolicyCase kCases[] = {
     {"register a file and take it back", true,
      [](int file, int) {
        char map[16] = {};
@@ -60,19 +53,7 @@ const Case kCases[] = {
     {"map memory", false, [](int, int) { mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }},
 };
 
-TEST(BrokerPolicy, AdmitsWhatItShould) {
-  for (const Case& c : kCases) {
-    EXPECT_EQ(OutcomeOf([&] {
-                Fd file(memfd_create("file", MFD_CLOEXEC));
-                int ends[2];
-                if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) _exit(1);
-                InstallOrExit(BrokerPolicy());
-                c.call(file.get(), ends[0]);
-              }),
-              c.survives ? kSurvived : kKilled)
-        << c.name;
-  }
-}
+TEST(BrokerPolicy, AdmitsWhatItShould) { ExpectOutcomes(BrokerPolicy(), kCases); }
 
 }  // namespace
 }  // namespace lisafs

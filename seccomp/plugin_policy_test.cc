@@ -7,19 +7,12 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-#include "base/fd.h"
 #include "seccomp/policy_testing.h"
 
 namespace lisafs {
 namespace {
 
-struct Case {
-  const char* name;
-  bool survives;
-  void (*call)(int file, int socket);
-};
-
-const Case kCases[] = {
+const PolicyCase kCases[] = {
     {"read and write a request", true,
      [](int file, int) {
        char byte = 'x';
@@ -82,7 +75,7 @@ const Case kCases[] = {
 };
 
 // Only with io_uring.
-const Case kRingCases[] = {
+const PolicyCase kRingCases[] = {
     {"using a ring", true,
      [](int file, int) {
        if (syscall(SYS_io_uring_enter, file, 0, 0, 0, nullptr, 0) >= 0 || errno != EOPNOTSUPP) _exit(1);
@@ -93,28 +86,17 @@ const Case kRingCases[] = {
      }},
 };
 
-std::string OutcomeUnder(bool io_uring, const Case& c) {
-  return OutcomeOf([&] {
-    Fd file(memfd_create("file", MFD_CLOEXEC));
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) _exit(1);
-    InstallOrExit(PluginPolicy(io_uring));
-    c.call(file.get(), ends[0]);
-  });
-}
-
 TEST(PluginPolicy, AdmitsWhatItShould) {
-  for (const Case& c : kCases) {
-    for (bool io_uring : {false, true}) {
-      EXPECT_EQ(OutcomeUnder(io_uring, c), c.survives ? kSurvived : kKilled) << c.name << io_uring;
-    }
+  for (bool io_uring : {false, true}) {
+    SCOPED_TRACE(io_uring);
+    ExpectOutcomes(PluginPolicy(io_uring), kCases);
   }
 }
 
 TEST(PluginPolicy, AdmitsRingsOnlyToWhoeverHasThem) {
-  for (const Case& c : kRingCases) {
-    EXPECT_EQ(OutcomeUnder(true, c), kSurvived) << c.name;
-    EXPECT_EQ(OutcomeUnder(false, c), kKilled) << c.name;
+  for (const PolicyCase& c : kRingCases) {
+    EXPECT_EQ(OutcomeUnder(PluginPolicy(true), c), kSurvived) << c.name;
+    EXPECT_EQ(OutcomeUnder(PluginPolicy(false), c), kKilled) << c.name;
   }
 }
 

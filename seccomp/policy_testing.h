@@ -1,13 +1,17 @@
 #ifndef LISAFS_SECCOMP_POLICY_TESTING_H_
 #define LISAFS_SECCOMP_POLICY_TESTING_H_
 
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <functional>
+#include <span>
 #include <string>
 
 #include "seccomp/policy.h"
@@ -36,6 +40,29 @@ inline void InstallOrExit(const SeccompPolicy& policy) {
   if (auto installed = policy.Install(); !installed) {
     dprintf(STDERR_FILENO, "%s: %s\n", installed.error().what.c_str(), installed.error().error.ToString().c_str());
     _exit(99);
+  }
+}
+
+// What a process under a policy tries with a file and a socket that it had before.
+struct PolicyCase {
+  const char* name;
+  bool survives;
+  void (*call)(int file, int socket);
+};
+
+inline std::string OutcomeUnder(const SeccompPolicy& policy, const PolicyCase& c) {
+  return OutcomeOf([&] {
+    const int file = memfd_create("file", MFD_CLOEXEC);
+    int ends[2];
+    if (file < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) _exit(1);
+    InstallOrExit(policy);
+    c.call(file, ends[0]);
+  });
+}
+
+inline void ExpectOutcomes(const SeccompPolicy& policy, std::span<const PolicyCase> cases) {
+  for (const PolicyCase& c : cases) {
+    EXPECT_EQ(OutcomeUnder(policy, c), c.survives ? kSurvived : kKilled) << c.name;
   }
 }
 

@@ -9,20 +9,13 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
-#include "base/fd.h"
 #include "seccomp/policy_testing.h"
 
 namespace lisafs {
 namespace {
 
-struct Case {
-  const char* name;
-  bool survives;
-  void (*call)(int file, int socket);
-};
-
 // `file` is no directory: what gets through fails.
-const Case kCases[] = {
+const PolicyCase kCases[] = {
     {"what the commands ask for", true,
      [](int file, int) {
        const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, {.tv_sec = 0, .tv_nsec = UTIME_NOW}};
@@ -75,19 +68,7 @@ const Case kCases[] = {
     {"map memory", false, [](int, int) { mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }},
 };
 
-TEST(WakerPolicy, AdmitsWhatItShould) {
-  for (const Case& c : kCases) {
-    EXPECT_EQ(OutcomeOf([&] {
-                Fd file(memfd_create("file", MFD_CLOEXEC));
-                int ends[2];
-                if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) _exit(1);
-                InstallOrExit(WakerPolicy());
-                c.call(file.get(), ends[0]);
-              }),
-              c.survives ? kSurvived : kKilled)
-        << c.name;
-  }
-}
+TEST(WakerPolicy, AdmitsWhatItShould) { ExpectOutcomes(WakerPolicy(), kCases); }
 
 }  // namespace
 }  // namespace lisafs
