@@ -220,6 +220,7 @@ absl::StatusOr<std::shared_ptr<Registry::Entry>> Registry::Make(const CreateSand
 
   auto entry = std::make_shared<Entry>(
       Entry{.directory = directory, .request_id = request.request_id(), .counters = *std::move(counters)});
+  if (auto claims = directory.OpenClaims(); claims.ok()) entry->claims.emplace(*std::move(claims));
   entry->logs = *std::move(logs);
   entry->sandbox.set_id(request.id());
   entry->sandbox.set_state(Sandbox::STATE_RUNNING);
