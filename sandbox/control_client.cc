@@ -15,7 +15,7 @@ using std::chrono::system_clock;
 
 constexpr auto kDeadline = std::chrono::seconds(30);
 constexpr auto kRetryFor = std::chrono::seconds(1);
-constexpr auto kRetryInterval = std::chrono::milliseconds(20);
+constexpr auto kRetryInterval = std::chrono::milliseconds(2);
 
 absl::Status FromGrpc(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());

@@ -19,8 +19,8 @@ namespace lisafs {
 namespace {
 
 // After a process's end its cgroup may be in use for a moment.
-constexpr int kRemovals = 5;
-constexpr auto kBetweenRemovals = std::chrono::milliseconds(10);
+constexpr int kRemovals = 25;
+constexpr auto kBetweenRemovals = std::chrono::milliseconds(2);
 
 struct Controller {
   const char* name;
