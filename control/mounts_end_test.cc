@@ -1,5 +1,6 @@
 // Added mounts when what serves them, their container or lisafsd ends.
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include <set>
 #include <thread>
 
+#include "base/fd.h"
 #include "control/mounts_testing.h"
 
 namespace lisafs {
@@ -81,6 +83,27 @@ TEST_F(MountsTest, TheNextLisafsdFindsThem) {
   EXPECT_TRUE(Remove("a").ok());
   EXPECT_FALSE(Lives(a.gofer_pid()) || Lives(a.plugin_pid()));
   EXPECT_TRUE(Add(Addition("d")).ok());
+}
+
+// As when lisafsd is killed right after it has begun to remove them; somebody uses one of them.
+TEST_F(MountsTest, TheNextLisafsdGoesOnRemoving) {
+  v1::Mount a, b, c;
+  ASSERT_TRUE(Add(Addition("a"), &a).ok());
+  ASSERT_TRUE(Add(Addition("b"), &b).ok());
+  ASSERT_TRUE(Add(Addition("c"), &c).ok());
+  Fd used(open(Inside("b").c_str(), O_PATH | O_CLOEXEC));
+  ASSERT_TRUE(used);
+  EXPECT_EQ(StopDaemon(SIGKILL), -1);
+  for (const char* mount : {"mount-1", "mount-2"}) std::ofstream(StateDir() + "/web/" + mount + "/removed");
+  StartDaemon();
+  EXPECT_THAT(Targets(), ElementsAre("/", "/etc/hosts", caller_->Path("c")));
+  EXPECT_TRUE(Eventually([&] { return caller_->FuseMounts() == 3; }));
+  EXPECT_TRUE(Eventually([&] {
+    return !Lives(a.plugin_pid()) && !Lives(a.gofer_pid()) && !Lives(b.plugin_pid()) && !Lives(b.gofer_pid());
+  }));
+  EXPECT_TRUE(Lives(c.plugin_pid()));
+  EXPECT_TRUE(Add(Addition("a")).ok());
+  EXPECT_TRUE(Remove("a", v1::RemoveMountRequest::WHEN_BUSY_FORCE).ok());
 }
 
 // How long one takes, start of its processes included, as somebody who calls lisafsd sees it. The bound is for a

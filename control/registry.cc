@@ -131,6 +131,10 @@ void Registry::ReadAdded(Entry& sandbox) {
     sandbox.next_number = number + 1;
     SandboxDirectory directory = sandbox.directory.Added(number);
     auto mount = Read(directory, sandbox.sandbox.id());
+    if (mount.ok() && directory.IsMarkedRemoved()) {
+      GoOnRemoving(sandbox, **mount);
+      mount = absl::NotFoundError("it was being removed");
+    }
     if (mount.ok() && (*mount)->gone()) mount = absl::NotFoundError("its processes have ended");
     if (!mount.ok()) {
       spdlog::info("state of {}, added mount {}, is removed: {}", sandbox.Name(), number, Text(mount.status()));

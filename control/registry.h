@@ -161,6 +161,8 @@ class Registry {
                                                    absl::FunctionRef<bool()> cancelled);
   absl::Status Unmount(const Entry& sandbox, const Entry& mount, const control::v1::RemoveMountRequest& request,
                        absl::FunctionRef<bool()> cancelled) const;
+  // What an earlier lisafsd has begun.
+  void GoOnRemoving(const Entry& sandbox, const Entry& mount) const;
   // Ends a mount's processes and forgets it.
   absl::Status Drop(Entry& sandbox, uint32_t number, std::chrono::milliseconds patience);
   // Nobody adds or removes the target any more.

@@ -228,13 +228,17 @@ absl::Status Registry::RemoveMount(const RemoveMountRequest& request, absl::Func
   }
   absl::Cleanup release = [&] { Release(*sandbox, request.target()); };
   const bool force = request.when_busy() == RemoveMountRequest::WHEN_BUSY_FORCE;
-  absl::Status unmounted = Unmount(*sandbox, *mount, request, cancelled);
+  // A forced removal is not refused, and once its processes are killed it cannot be taken over any more.
+  absl::Status unmounted = force ? mount->directory.MarkRemoved() : absl::OkStatus();
+  if (unmounted.ok()) unmounted = Unmount(*sandbox, *mount, request, cancelled);
   // Its processes are what a mount that cannot be reached needs as well.
   if (!unmounted.ok() && !(force && absl::IsDeadlineExceeded(unmounted))) {
+    if (force) mount->directory.UnmarkRemoved().IgnoreError();
     std::lock_guard lock(mutex_);
     mount->deleting = sandbox->deleting;
     return Annotate(name, unmounted);
   }
+  if (!force) LISAFS_RETURN_IF_NOT_OK(mount->directory.MarkRemoved());
   {
     std::lock_guard lock(mutex_);
     if (mount->plugin) EndWaker(mount->plugin->pid());
@@ -269,6 +273,14 @@ absl::Status Registry::Unmount(const Entry& sandbox, const Entry& mount, const R
     }
     std::this_thread::sleep_for(kBusyInterval);
   }
+}
+
+void Registry::GoOnRemoving(const Entry& sandbox, const Entry& mount) const {
+  RemoveMountRequest request;
+  request.set_when_busy(RemoveMountRequest::WHEN_BUSY_FORCE);
+  absl::Status unmounted = Unmount(sandbox, mount, request, [] { return false; });
+  if (!unmounted.ok()) spdlog::warn("{}: {}", sandbox.Name(), Text(unmounted));
+  mount.Kill();
 }
 
 absl::Status Registry::Drop(Entry& sandbox, uint32_t number, milliseconds patience) {

@@ -25,6 +25,7 @@ namespace {
 
 constexpr uint32_t kStateVersion = 2;
 constexpr char kAddedPrefix[] = "/mount-";
+constexpr char kMarkOfRemoval[] = "/removed";
 // No state is nearly as long: 64 mounts with three paths each are below 800 KB.
 constexpr size_t kMaxStateBytes = 8 << 20;
 
@@ -197,12 +198,27 @@ std::vector<uint32_t> SandboxDirectory::AddedNumbers() const {
   return numbers;
 }
 
+absl::Status SandboxDirectory::MarkRemoved() const {
+  if (!Fd(open((path_ + kMarkOfRemoval).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600))) {
+    return ErrnoStatus(errno, path_ + kMarkOfRemoval);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SandboxDirectory::UnmarkRemoved() const {
+  if (unlink((path_ + kMarkOfRemoval).c_str()) != 0) return ErrnoStatus(errno, path_ + kMarkOfRemoval);
+  return absl::OkStatus();
+}
+
+bool SandboxDirectory::IsMarkedRemoved() const { return access((path_ + kMarkOfRemoval).c_str(), F_OK) == 0; }
+
+// What says that it goes is the last to go.
 absl::Status SandboxDirectory::Remove() const {
   for (uint32_t number : AddedNumbers()) LISAFS_RETURN_IF_NOT_OK(Added(number).Remove());
   // By name, so that a state directory that is something else by mistake loses nothing.
   for (const char* name :
        {"sandbox.json", "sandbox.json.new", "counters", "claims", "policy", "container", "container.new", "gofer.log",
-        "gofer.log.fifo", "plugin.log", "plugin.log.fifo", "broker.log", "broker.log.fifo"}) {
+        "gofer.log.fifo", "plugin.log", "plugin.log.fifo", "broker.log", "broker.log.fifo", kMarkOfRemoval + 1}) {
     if (unlink((path_ + "/" + name).c_str()) != 0 && errno != ENOENT) return ErrnoStatus(errno, path_ + "/" + name);
   }
   if (rmdir(path_.c_str()) != 0) return ErrnoStatus(errno, path_);

@@ -21,6 +21,7 @@ namespace lisafs {
 //   policy         a LivePolicyPage that the gofer and the plugin read
 //   container      the process that the container is
 //   mount-N        the same of a mount that was added to it
+//   removed        in a mount's: it is being removed, and whoever finds this goes on with that
 //   gofer.log      what they write to stderr, each with its FIFO (sandbox/program_log.h)
 //   plugin.log
 //   broker.log
@@ -65,6 +66,11 @@ class SandboxDirectory {
   absl::StatusOr<SandboxDirectory> CreateAdded(uint32_t number) const;
   // The numbers of those that are there, in order.
   std::vector<uint32_t> AddedNumbers() const;
+
+  // Of an added mount: makes that file / takes it away again.
+  absl::Status MarkRemoved() const;
+  absl::Status UnmarkRemoved() const;
+  bool IsMarkedRemoved() const;
 
   // With the files above and added mounts' directories; anything else in it is an error.
   absl::Status Remove() const;
