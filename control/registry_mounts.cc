@@ -228,9 +228,13 @@ absl::Status Registry::RemoveMount(const RemoveMountRequest& request, absl::Func
   }
   absl::Cleanup release = [&] { Release(*sandbox, request.target()); };
   const bool force = request.when_busy() == RemoveMountRequest::WHEN_BUSY_FORCE;
-  // A forced removal is not refused, and once its processes are killed it cannot be taken over any more.
-  absl::Status unmounted = force ? mount->directory.MarkRemoved() : absl::OkStatus();
-  if (unmounted.ok()) unmounted = Unmount(*sandbox, *mount, request, cancelled);
+  // From then on the next lisafsd removes it, too: once its processes are killed it cannot be taken over any more.
+  auto mark = [&] {
+    absl::Status marked = mount->directory.MarkRemoved();
+    if (!marked.ok()) spdlog::warn("{}: {}", name, Text(marked));
+  };
+  if (force) mark();
+  absl::Status unmounted = Unmount(*sandbox, *mount, request, cancelled);
   // Its processes are what a mount that cannot be reached needs as well.
   if (!unmounted.ok() && !(force && absl::IsDeadlineExceeded(unmounted))) {
     if (force) mount->directory.UnmarkRemoved().IgnoreError();
@@ -238,7 +242,7 @@ absl::Status Registry::RemoveMount(const RemoveMountRequest& request, absl::Func
     mount->deleting = sandbox->deleting;
     return Annotate(name, unmounted);
   }
-  if (!force) LISAFS_RETURN_IF_NOT_OK(mount->directory.MarkRemoved());
+  if (!force) mark();
   {
     std::lock_guard lock(mutex_);
     if (mount->plugin) EndWaker(mount->plugin->pid());
