@@ -20,9 +20,6 @@ namespace {
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
-// A mount has four channels to its gofer.
-constexpr int kHeldUp = 3;
-
 void StayOnCpu(int cpu) {
   cpu_set_t one;
   CPU_ZERO(&one);
@@ -48,10 +45,13 @@ TEST(StuckDisk, HoldsUpOnlyWhoUsesIt) {
   ASSERT_EQ(disk.why_not(), "");
   MountedDirectory files({.host = host.path(), .recursive = true});
   ASSERT_TRUE(files.ok());
+  // A mount has four channels to its gofer. Over io_uring a third request may not be taken before another one comes
+  // from its CPU (docs/performance.md).
+  const int held_up = files.io_uring() ? 2 : 3;
   // All from one CPU: a queue of requests of its own, where there are queues.
   const std::vector<int> cpus = Cpus();
   std::vector<std::thread> threads;
-  for (int i = 0; i < kHeldUp; ++i) {
+  for (int i = 0; i < held_up; ++i) {
     threads.emplace_back([&, path = files / "stuck/" + std::to_string(i)] {
       StayOnCpu(cpus.front());
       struct stat info;
@@ -59,7 +59,7 @@ TEST(StuckDisk, HoldsUpOnlyWhoUsesIt) {
       EXPECT_TRUE(errno == ENOTCONN || errno == ECONNABORTED) << errno;
     });
   }
-  EXPECT_TRUE(Eventually(seconds(10), [&] { return disk.waiting() >= kHeldUp; })) << disk.waiting();
+  EXPECT_TRUE(Eventually(seconds(10), [&] { return disk.waiting() >= held_up; })) << disk.waiting();
 
   std::thread others([&] {
     for (int cpu : cpus) {
@@ -78,7 +78,7 @@ TEST(StuckDisk, HoldsUpOnlyWhoUsesIt) {
     }
   });
   others.join();
-  EXPECT_EQ(disk.waiting(), kHeldUp);
+  EXPECT_EQ(disk.waiting(), held_up);
   disk.Break();
   for (std::thread& thread : threads) thread.join();
   WriteFile(files / "after", "content");
