@@ -207,9 +207,11 @@ bool Mount::StartRings(std::span<const std::byte> request, Reply& reply) {
   std::lock_guard lock(mutex_);
   try {
     for (FuseQueue& queue : queues_) {
-      workers_.emplace_back([this, &queue, begin] {
-        if (begin.get()) WorkOnRing(queue, 0);
-      });
+      for (std::unique_ptr<FuseRing>& ring : queue.rings) {
+        workers_.emplace_back([this, cpu = queue.cpu, &ring = *ring, begin] {
+          if (begin.get()) WorkOnRing(cpu, ring);
+        });
+      }
     }
   } catch (const std::system_error& error) {
     PrintError("threads for FUSE over io_uring", error.what());
@@ -221,11 +223,10 @@ bool Mount::StartRings(std::span<const std::byte> request, Reply& reply) {
   return true;
 }
 
-void Mount::WorkOnRing(FuseQueue& queue, size_t index) {
-  if (queue.cpu >= 0) StayOnCpu(queue.cpu);
-  FuseRing& ring = *queue.rings[index];
+void Mount::WorkOnRing(int cpu, FuseRing& ring) {
+  if (cpu >= 0) StayOnCpu(cpu);
   Reply reply({});
-  for (bool others_follow = index + 1 < queue.rings.size();;) {
+  while (true) {
     std::span<std::byte> room;
     auto request = ring.Receive(room);
     if (!request) {
@@ -234,15 +235,6 @@ void Mount::WorkOnRing(FuseQueue& queue, size_t index) {
       if (request.error() == Errno(EOPNOTSUPP)) return;
       // Requests that are put here would wait for ever.
       Die("FUSE over io_uring", request.error().ToString());
-    }
-    if (std::exchange(others_follow, false)) {
-      // Should this request take long, there is somebody for the next.
-      std::lock_guard lock(mutex_);
-      try {
-        workers_.emplace_back([this, &queue, index] { WorkOnRing(queue, index + 1); });
-      } catch (const std::system_error&) {
-        // The container's limit of processes is reached: those that there are must do.
-      }
     }
     reply.Use(room);
     Serve(*request, reply, ring);

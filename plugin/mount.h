@@ -82,10 +82,11 @@ class Mount {
   bool LeaveToOthers(Request& request);
   void Serve(std::span<const std::byte> request, Reply& reply, FuseReplies& kernel);
 
-  // Before FUSE_INIT is answered: starts a thread for each queue, since the kernel waits for all of them once it was
-  // told that they are there. False if there are none. They begin when `rings_begin_` says so.
+  // Before FUSE_INIT is answered: starts a thread for each ring, since the kernel waits for all queues once it was told
+  // that they are there. Not when they are needed: a ring that is offered late is not given the requests that wait in
+  // its queue already. False if there are none. They begin when `rings_begin_` says so.
   bool StartRings(std::span<const std::byte> request, Reply& reply);
-  void WorkOnRing(FuseQueue& queue, size_t index);
+  void WorkOnRing(int cpu, FuseRing& ring);
 
   const std::unique_ptr<FuseTransport> kernel_;
   const std::unique_ptr<Client> server_;

@@ -45,9 +45,8 @@ TEST(StuckDisk, HoldsUpOnlyWhoUsesIt) {
   ASSERT_EQ(disk.why_not(), "");
   MountedDirectory files({.host = host.path(), .recursive = true});
   ASSERT_TRUE(files.ok());
-  // A mount has four channels to its gofer. Over io_uring a third request may not be taken before another one comes
-  // from its CPU (docs/performance.md).
-  const int held_up = files.io_uring() ? 2 : 3;
+  // A mount has four channels to its gofer.
+  constexpr int held_up = 3;
   // All from one CPU: a queue of requests of its own, where there are queues.
   const std::vector<int> cpus = Cpus();
   std::vector<std::thread> threads;
