@@ -29,6 +29,7 @@ enum class WakeAction : uint8_t {
   kMove = 3,
   kModify = 4,
   kAttributes = 5,
+  kCloseWrite = 6,  // A regular file that was open for writing was closed.
 };
 
 // Followed by `old_size` bytes of the path that a move is from, and `size` of the path: each relative to the mount's

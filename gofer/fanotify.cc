@@ -15,7 +15,7 @@ namespace {
 // Linux 6.5: the handle need not be one that can be opened. Younger than Debian 12's headers.
 constexpr int kAtHandleFid = 0x200;
 
-constexpr uint64_t kFileEvents = FAN_MODIFY | FAN_ATTRIB | FAN_DELETE_SELF;
+constexpr uint64_t kFileEvents = FAN_MODIFY | FAN_CLOSE_WRITE | FAN_ATTRIB | FAN_DELETE_SELF;
 constexpr uint64_t kDirectoryEvents = kFileEvents | FAN_CREATE | FAN_DELETE | FAN_ONDIR | FAN_EVENT_ON_CHILD;
 
 // Bytes of `fsid` and of the handle behind one another.

@@ -22,9 +22,9 @@ namespace lisafs {
 using FileKey = std::string;
 
 struct HostEvent {
-  // FAN_CREATE, FAN_DELETE, FAN_MODIFY, FAN_ATTRIB, FAN_DELETE_SELF or FAN_RENAME, several of them, with FAN_ONDIR if
-  // it is about a directory; FAN_MOVED_FROM and FAN_MOVED_TO on kernels without FAN_RENAME. Or FAN_Q_OVERFLOW alone:
-  // events were lost.
+  // FAN_CREATE, FAN_DELETE, FAN_MODIFY, FAN_CLOSE_WRITE, FAN_ATTRIB, FAN_DELETE_SELF or FAN_RENAME, several of them,
+  // with FAN_ONDIR if it is about a directory; FAN_MOVED_FROM and FAN_MOVED_TO on kernels without FAN_RENAME. Or
+  // FAN_Q_OVERFLOW alone: events were lost.
   uint64_t mask = 0;
   // Who did it, in the reader's pid namespace; 0 for somebody outside.
   pid_t thread = 0;

@@ -58,6 +58,8 @@ Status SendDatagram(int socket, std::span<const std::byte> bytes) {
   return {};
 }
 
+constexpr uint16_t kOfFiles = HostChange::kModified | HostChange::kAttributes | HostChange::kClosed;
+
 uint16_t WhatHappened(uint64_t mask) {
   constexpr struct {
     uint64_t event;
@@ -66,7 +68,7 @@ uint16_t WhatHappened(uint64_t mask) {
       {FAN_CREATE, HostChange::kCreated},       {FAN_DELETE, HostChange::kDeleted},
       {FAN_MOVED_FROM, HostChange::kMovedFrom}, {FAN_MOVED_TO, HostChange::kMovedTo},
       {FAN_MODIFY, HostChange::kModified},      {FAN_ATTRIB, HostChange::kAttributes},
-      {FAN_ONDIR, HostChange::kIsDirectory},
+      {FAN_CLOSE_WRITE, HostChange::kClosed},   {FAN_ONDIR, HostChange::kIsDirectory},
   };
   uint16_t what = 0;
   for (const auto& meaning : kMeanings) {
@@ -197,7 +199,7 @@ void Watcher::Tell(const HostEvent& event) {
   const uint16_t what = WhatHappened(event.mask);
   tell(event.directory, what, event.name);
   // A file that is watched by itself.
-  if (event.file != event.directory) tell(event.file, what & (HostChange::kModified | HostChange::kAttributes), {});
+  if (event.file != event.directory) tell(event.file, what & kOfFiles, {});
   // Marks go with their files.
   if (event.mask & FAN_DELETE_SELF) {
     watches_.erase(event.file);

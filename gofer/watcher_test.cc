@@ -70,6 +70,7 @@ class WatcherTest : public testing::Test {
         {HostChange::kModified, "modified"}, {HostChange::kAttributes, "attributes"},
         {HostChange::kIsDirectory, "dir"},   {HostChange::kPaired, "paired"},
         {HostChange::kLost, "lost"},         {HostChange::kUnwatched, "unwatched"},
+        {HostChange::kClosed, "closed"},
     };
     std::string text = std::to_string(change.id) + " " + std::string(change.name);
     for (auto [bit, name] : kNames) {
@@ -118,8 +119,11 @@ TEST_F(WatcherTest, SaysWhatChanges) {
 
   ASSERT_EQ(mknod(Path("d/f").c_str(), S_IFREG | 0644, 0), 0);
   EXPECT_THAT(Read(*socket), ElementsAre("7 f created"));
-  Write("d/f", "text");
+  Fd file(open(Path("d/f").c_str(), O_WRONLY | O_CLOEXEC));
+  ASSERT_EQ(write(file.get(), "text", 4), 4);
   EXPECT_THAT(Read(*socket), ElementsAre("7 f modified"));
+  file.reset();
+  EXPECT_THAT(Read(*socket), ElementsAre("7 f closed"));
   ASSERT_EQ(chmod(Path("d/f").c_str(), 0600), 0);
   EXPECT_THAT(Read(*socket), ElementsAre("7 f attributes"));
   ASSERT_EQ(chmod(Path("d").c_str(), 0700), 0);
@@ -149,8 +153,11 @@ TEST_F(WatcherTest, AFile) {
   auto socket = a_->Subscribe();
   Write("f", "");
   ASSERT_TRUE(Watch(*a_, "f", 3));
-  Write("f", "text");
+  Fd file(open(Path("f").c_str(), O_WRONLY | O_CLOEXEC));
+  ASSERT_EQ(write(file.get(), "text", 4), 4);
   EXPECT_THAT(Read(*socket), ElementsAre("3  modified"));
+  file.reset();
+  EXPECT_THAT(Read(*socket), ElementsAre("3  closed"));
 }
 
 TEST_F(WatcherTest, WhatAClientDoesItselfIsNewsForOthersOnly) {
@@ -160,7 +167,7 @@ TEST_F(WatcherTest, WhatAClientDoesItselfIsNewsForOthersOnly) {
   a_->ThreadBegins();
   Write("f", "");
   EXPECT_THAT(Read(*one), IsEmpty());
-  EXPECT_THAT(Read(*other), ElementsAre("2 f created"));
+  EXPECT_THAT(Read(*other), ElementsAre("2 f created", "2 f closed"));
   ASSERT_EQ(rename(Path("f").c_str(), Path("g").c_str()), 0);
   EXPECT_THAT(Read(*one), IsEmpty());
   EXPECT_THAT(Read(*other), ElementsAre("2 f from paired", "2 g to"));
@@ -183,10 +190,10 @@ TEST_F(WatcherTest, OneTooManyGivesAllUp) {
   EXPECT_THAT(Read(*socket), ElementsAre("0  lost unwatched"));
   Write("c/g", "");
   Write("a/g", "");
-  EXPECT_THAT(Read(*socket), ElementsAre("3 g created"));
+  EXPECT_THAT(Read(*socket), ElementsAre("3 g created", "3 g closed"));
   ASSERT_TRUE(Watch(*a_, "a", 1));
   Write("a/h", "");
-  EXPECT_THAT(Read(*socket), ElementsAre("1 h created"));
+  EXPECT_THAT(Read(*socket), ElementsAre("1 h created", "1 h closed"));
 }
 
 TEST_F(WatcherTest, AClientThatDoesNotReadHoldsNobodyUp) {
@@ -207,7 +214,7 @@ TEST_F(WatcherTest, AClientThatDoesNotReadHoldsNobodyUp) {
   ASSERT_FALSE(said.empty());
   EXPECT_EQ(said.back(), "0  lost");
   Write("d/last", "");
-  EXPECT_THAT(Read(*silent), ElementsAre("1 last created"));
+  EXPECT_THAT(Read(*silent), ElementsAre("1 last created", "1 last closed"));
 }
 
 TEST_F(WatcherTest, ClientsComeAndGo) {
@@ -221,13 +228,13 @@ TEST_F(WatcherTest, ClientsComeAndGo) {
     passing.ThreadBegins();
   }
   Write("f", "");
-  EXPECT_THAT(Read(*socket), ElementsAre("1 f created"));
+  EXPECT_THAT(Read(*socket), ElementsAre("1 f created", "1 f closed"));
   socket->reset();
   Write("g", "");
   usleep(50'000);
   auto again = a_->Subscribe();
   Write("h", "");
-  EXPECT_THAT(Read(*again), ElementsAre("1 h created"));
+  EXPECT_THAT(Read(*again), ElementsAre("1 h created", "1 h closed"));
 }
 
 TEST_F(WatcherTest, NotWhereChangesComeUnseen) {

@@ -32,6 +32,8 @@ struct HostChange {
     kLost = 256,
     // With kLost: nothing is watched any more.
     kUnwatched = 512,
+    // Of the file, like kModified: somebody who could write to it has closed it.
+    kClosed = 1024,
   };
   uint64_t id = 0;  // What the client watches the directory, or the file, as.
   uint16_t what = 0;

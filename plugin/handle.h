@@ -25,11 +25,14 @@ struct Handle {
         fd(fd),
         read_write((flags & O_ACCMODE) == O_RDWR),
         writes((flags & O_ACCMODE) != O_RDONLY),
+        executes((flags & kOpenToExecute) != 0),
         host(std::move(host)) {
     if (writes) this->node->CountWriters(1);
+    if (executes) this->node->CountExecutors(1);
   }
   ~Handle() {
     if (writes) node->CountWriters(-1);
+    if (executes) node->CountExecutors(-1);
     client.CloseLater(fd);
   }
   Handle(const Handle&) = delete;
@@ -42,6 +45,7 @@ struct Handle {
   const Fdid fd;
   const bool read_write;  // Opened for both, as a mapping for writing needs it.
   const bool writes;      // Opened for writing.
+  const bool executes;    // Opened to be executed.
   Fd host;                // Does not change once the kernel knows of the handle.
 };
 

@@ -111,6 +111,7 @@ void HostChanges::Show(NodeRef directory, const HostChange& change) {
   if (!(parent && watches_.Watched(*parent)) && !(changed && changed->IsWrittenHere())) {
     if (change.what & HostChange::kModified) show(WakeAction::kModify);
     if (change.what & HostChange::kAttributes) show(WakeAction::kAttributes);
+    if (change.what & HostChange::kClosed) show(WakeAction::kCloseWrite);
   }
   if ((change.what & HostChange::kDeleted) && !was_known) show(WakeAction::kDelete);
 }

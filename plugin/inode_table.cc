@@ -93,6 +93,11 @@ NodeRef InodeTable::FindChild(const Node& parent, std::string_view name) {
   return child == nullptr ? NodeRef() : NodeRef(this, child);
 }
 
+bool InodeTable::IsChild(const Node& parent, std::string_view name, const Node& node) {
+  Locked lock(*this);
+  return Named(parent, name) == &node;
+}
+
 Identity InodeTable::ParentIdentity(const Node& node) {
   Locked lock(*this);
   return node.names_.empty() ? node.identity() : node.names_.back()->parent->identity();

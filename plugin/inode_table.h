@@ -46,6 +46,8 @@ class InodeTable {
   NodeRef Ref(Node& node) { return NodeRef(this, &node); }
   // The node that `name` in `parent` was last seen to be, if any.
   NodeRef FindChild(const Node& parent, std::string_view name);
+  // Whether it was last seen to be `node`.
+  bool IsChild(const Node& parent, std::string_view name, const Node& node);
   // The host's number of the directory that `node` was last found in; its own for the root.
   Identity ParentIdentity(const Node& node);
 

@@ -92,6 +92,9 @@ class Node {
   bool IsWrittenHere() const {
     return writers_.load(std::memory_order_relaxed) != 0 || IsLately(last_writer_left_.load(std::memory_order_relaxed));
   }
+  // Open files of the container's that are, or are about to be, executed.
+  void CountExecutors(int change) { executors_.fetch_add(change); }
+  bool IsExecuted() const { return executors_.load() != 0; }
   // Changes with the size and the time of the last change that were last seen.
   uint64_t content() const { return content_.load(std::memory_order_relaxed); }
   // What tells the inode that the kernel is to have of this from those that it has given up.
@@ -134,6 +137,7 @@ class Node {
   std::atomic<uint64_t> wrote_ = 0;
   std::atomic<int32_t> writers_ = 0;
   std::atomic<uint64_t> last_writer_left_ = 0;
+  std::atomic<int32_t> executors_ = 0;
   std::atomic<uint64_t> size_;
   std::atomic<uint64_t> content_;
   std::atomic<std::chrono::nanoseconds> no_default_acl_until_{};

@@ -159,6 +159,7 @@ class Operations {
   Result<bool> LookupForWaker(Call& call, Wake* wake, Reply& reply);
   Status CreateForWaker(Call& call, bool directory, Wake* wake, Reply& reply);
   Status SetAttrForWaker(Call& call, const Wake* wake, Reply& reply);
+  Status OpenForWaker(const Call& call, const Wake* wake, Reply& reply);
   void Resolve(Wake& wake);
   bool IsAt(const NodeRef& directory, std::string_view name, const NodeRef& file);
   // The entry of a file that is, or was, known; of one that only seems to be there.

@@ -23,6 +23,7 @@ Status Operations::Open(Call& call, const fuse_open_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(call.header.nodeid));
   LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(node, in.flags));
   if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) LISAFS_RETURN_IF_ERROR(DropSetId(node, reply));
+  if (handle->executes) waker_.AwaitClosed(node.node());
   AddHandle(std::move(handle), false, reply.Append<fuse_open_out>(), reply);
   return {};
 }

@@ -58,6 +58,9 @@ Result<bool> Operations::ServeWaker(Call& call, bool changes, Reply& reply) {
     case FUSE_SETATTR:
       LISAFS_RETURN_IF_ERROR(SetAttrForWaker(call, wake, reply));
       return true;
+    case FUSE_OPEN:
+      LISAFS_RETURN_IF_ERROR(OpenForWaker(call, wake, reply));
+      return true;
   }
   if (changes) return Fail(EPERM);
   return false;
@@ -82,6 +85,13 @@ Result<bool> Operations::LookupForWaker(Call& call, Wake* wake, Reply& reply) {
 
   if (wake->action == WakeAction::kCreate) return Fail(ENOENT);
   if (wake->action == WakeAction::kModify || wake->action == WakeAction::kAttributes) return false;
+  if (wake->action == WakeAction::kCloseWrite) {
+    // What the kernel knows it goes on knowing.
+    NodeRef known = nodes_.FindChild(*wake->directory, name);
+    if (known && IsAt(wake->directory, name, known)) return false;
+    FillPretended(false, reply);
+    return true;
+  }
   Resolve(*wake);
   if (wake->is_void) return false;
   if (wake->action == WakeAction::kMove && !is_old) {
@@ -140,6 +150,21 @@ Status Operations::SetAttrForWaker(Call& call, const Wake* wake, Reply& reply) {
   }
   auto& out = reply.Append<fuse_attr_out>();
   FillAttributes(stat, out.attr);
+  return {};
+}
+
+// The file is open in the kernel alone: by its number, which no handle has, nothing can be read or written, and there
+// is nothing to close. Its pages stay as they are, and so does how others have it open.
+Status Operations::OpenForWaker(const Call& call, const Wake* wake, Reply& reply) {
+  if (wake == nullptr || wake->action != WakeAction::kCloseWrite) return Fail(EPERM);
+  const uint64_t nodeid = call.header.nodeid;
+  if (!IsPretended(nodeid)) {
+    LISAFS_ASSIGN_OR_RETURN(NodeRef node, nodes_.Find(nodeid));
+    // The kernel would want to open the host's file, too.
+    if (io_modes_.PassesThrough(*node)) return Fail(EBUSY);
+  }
+  auto& open = reply.Append<fuse_open_out>();
+  open.open_flags = FOPEN_DIRECT_IO | FOPEN_KEEP_CACHE | FOPEN_NOFLUSH;
   return {};
 }
 

@@ -5,6 +5,11 @@
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
 
 #include "plugin/kernel_caches.h"
 #include "plugin/operations_testing.h"
@@ -256,6 +261,93 @@ TEST_F(WakeTest, WhatIsChangedIsAnsweredAsItIs) {
   ExpectNothingDone();
   // The kernel has pages from before.
   EXPECT_THAT(Done(), ElementsAre("content " + std::to_string(f)));
+}
+
+TEST_F(WakeTest, WhatWasClosedIsOpenInTheKernelAlone) {
+  Introduce();
+  const uint64_t f = LookUp(d_, "f");
+  const fuse_open_in in{.flags = O_WRONLY};
+  EXPECT_EQ(As(kWaker, FUSE_OPEN, f, in).error, EPERM);
+  link().Show(Of(WakeAction::kCloseWrite, d_, "f"));
+  EXPECT_EQ(Command(), "6 d/f");
+  client.calls.clear();
+  EXPECT_EQ(Entry(As(kWaker, FUSE_LOOKUP, d_, "f")).nodeid, f);
+  const fuse_open_out open = As(kWaker, FUSE_OPEN, f, in).As<fuse_open_out>();
+  EXPECT_EQ(open.fh, 0u);
+  EXPECT_EQ(open.open_flags, uint32_t{FOPEN_DIRECT_IO | FOPEN_KEEP_CACHE | FOPEN_NOFLUSH});
+  EXPECT_EQ(client.calls[Mid::kOpenAt], 0);
+  // It leads to nothing.
+  EXPECT_EQ(As(kWaker, FUSE_WRITE, f, fuse_write_in{.size = 1}, std::string("x")).error, EBADF);
+  EXPECT_EQ(As(kWaker, FUSE_READ, f, fuse_read_in{.size = 1}).error, EBADF);
+  EXPECT_EQ(As(kWaker, FUSE_FALLOCATE, f, fuse_fallocate_in{.length = 1}).error, EBADF);
+  EXPECT_EQ(Ask(FUSE_RELEASE, f, fuse_release_in{}).error, 0);
+  ExpectNothingDone();
+  EXPECT_THAT(Done(), ElementsAre());
+  EXPECT_EQ(As(kWaker, FUSE_OPEN, f, in).error, EPERM);
+}
+
+TEST_F(WakeTest, WhatNobodyKnowsIsClosedWithoutBeingFound) {
+  Introduce();
+  link().Show(Of(WakeAction::kCloseWrite, d_, "f"));
+  EXPECT_EQ(Command(), "6 d/f");
+  const fuse_entry_out entry = Entry(As(kWaker, FUSE_LOOKUP, d_, "f"));
+  EXPECT_TRUE(S_ISREG(entry.attr.mode));
+  EXPECT_EQ(entry.entry_valid, 0u);
+  EXPECT_EQ(As(kWaker, FUSE_OPEN, entry.nodeid, fuse_open_in{.flags = O_WRONLY}).error, 0);
+  EXPECT_EQ(client.calls[Mid::kOpenAt], 0);
+  EXPECT_FALSE(operations().nodes().FindChild(*Known(d_), "f"));
+}
+
+TEST_F(WakeTest, WhatHasAnotherTypeByNowIsNotOpened) {
+  Introduce();
+  const uint64_t f = LookUp(d_, "f");
+  Wake wake = Of(WakeAction::kCloseWrite, d_, "f");
+  client.Get("d")->children.erase("f");
+  client.Add("d/f", S_IFIFO | 0644);
+  link().Show(std::move(wake));
+  EXPECT_EQ(Command(), "6 d/f");
+  const fuse_entry_out entry = Entry(As(kWaker, FUSE_LOOKUP, d_, "f"));
+  EXPECT_NE(entry.nodeid, f);
+  EXPECT_TRUE(S_ISREG(entry.attr.mode));
+  Done();
+  // Nor if that is known.
+  LookUp(d_, "f");
+  link().Show(Of(WakeAction::kCloseWrite, d_, "f"));
+  EXPECT_EQ(Command(), "");
+}
+
+TEST_F(WakeTest, WhatIsExecutedIsNotOpenForWriting) {
+  Introduce();
+  const uint64_t f = LookUp(d_, "f");
+  const fuse_open_in to_execute{.flags = O_RDONLY | kOpenToExecute};
+  uint64_t fh = Ask(FUSE_OPEN, f, to_execute).As<fuse_open_out>().fh;
+  link().Show(Of(WakeAction::kCloseWrite, d_, "f"));
+  EXPECT_EQ(Command(), "");
+  Ask(FUSE_RELEASE, f, fuse_release_in{.fh = fh});
+  link().Show(Of(WakeAction::kCloseWrite, d_, "f"));
+  EXPECT_EQ(Command(), "6 d/f");
+
+  // Who is about to execute it waits until the waker has closed it.
+  std::atomic<bool> may_execute = false;
+  NodeRef node = Known(f);
+  node->CountExecutors(1);
+  std::thread executor([&] {
+    link().AwaitClosed(*node);
+    may_execute = true;
+  });
+  usleep(20'000);
+  EXPECT_FALSE(may_execute);
+  Done();
+  executor.join();
+  node->CountExecutors(-1);
+  // Others do not; nor does it wait for a waker that does not answer.
+  link().Show(Of(WakeAction::kCloseWrite, d_, "f"));
+  EXPECT_EQ(Command(), "6 d/f");
+  const auto start = std::chrono::steady_clock::now();
+  link().AwaitClosed(*Known(LookUp(d_, "g")));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(90));
+  link().AwaitClosed(*node);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(90));
 }
 
 TEST_F(WakeTest, OneAtATimeAndNotTooMany) {

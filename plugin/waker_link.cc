@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <cstring>
 #include <optional>
 #include <vector>
 
 #include "base/program.h"
+#include "plugin/turn.h"
 
 namespace lisafs {
 
@@ -84,6 +86,7 @@ void WakerLink::End() {
   std::lock_guard lock(mutex_);
   std::swap(shown, current_);
   is_showing_ = false;
+  shown_.notify_all();
   socket_ = {};
 }
 
@@ -103,6 +106,28 @@ std::pair<std::unique_lock<std::mutex>, Wake*> WakerLink::Current() {
   return {std::move(lock), current};
 }
 
+void WakerLink::AwaitClosed(const Node& file) {
+  if (!connected()) return;
+  auto is_closed = [&] {
+    if (!is_showing_ || current_.action != WakeAction::kCloseWrite) return true;
+    return current_.name.empty() ? current_.directory.get() != &file
+                                 : !nodes_.IsChild(*current_.directory, current_.name, file);
+  };
+  std::unique_lock lock(mutex_);
+  if (is_closed()) return;
+  lock.unlock();
+  // The waker's requests have to be read.
+  GiveTurnAway();
+  lock.lock();
+  shown_.wait_for(lock, kMaxAwaitClosed, is_closed);
+}
+
+// Whoever is about to execute the file is counted before it looks at what is being shown.
+bool WakerLink::MayOpen(const Wake& wake) {
+  const NodeRef file = wake.name.empty() ? nodes_.Ref(*wake.directory) : nodes_.FindChild(*wake.directory, wake.name);
+  return !file || (S_ISREG(file->mode()) && !file->IsExecuted());
+}
+
 void WakerLink::ShowNext() {
   while (true) {
     Wake next;
@@ -116,8 +141,11 @@ void WakerLink::ShowNext() {
       std::lock_guard lock(mutex_);
       std::swap(current_, next);
       is_showing_ = any;
+      shown_.notify_all();
     }
-    if (!any || Send(current_)) return;
+    if (!any) return;
+    if (current_.action == WakeAction::kCloseWrite && !MayOpen(current_)) continue;
+    if (Send(current_)) return;
     LeaveOut();
   }
 }

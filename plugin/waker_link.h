@@ -4,6 +4,8 @@
 #include <sys/types.h>
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -82,6 +84,9 @@ class WakerLink {
   bool Introduces(uint32_t pid, std::string_view attribute);
   // What is being shown, if anything, and no other thread that serves the waker.
   std::pair<std::unique_lock<std::mutex>, Wake*> Current();
+  // The container is about to execute the file, of which it has a Handle that says so: waits until the waker does not
+  // have it open for writing, where the kernel would refuse that. From then on it will not.
+  void AwaitClosed(const Node& file);
   void SetPagesOutdated(uint64_t node) { outdated_.store(node, std::memory_order_relaxed); }
 
  private:
@@ -90,6 +95,12 @@ class WakerLink {
   // The container can always be the quicker one again.
   static constexpr int kMaxTries = 4;
 
+  // The waker needs this process for all it does, and a thread of it waits for the waker here: not for ever, should all
+  // of them do so.
+  static constexpr std::chrono::milliseconds kMaxAwaitClosed{100};
+
+  // Whether the file may be opened for writing for a moment: not while the container executes it.
+  bool MayOpen(const Wake& wake);
   // Whether it is to be shown once more.
   bool IsInTheWay(int error) const;
   void ShowNext();
@@ -109,6 +120,7 @@ class WakerLink {
   uint64_t moves_ = 0;  // Gives names elsewhere.
 
   std::mutex mutex_;
+  std::condition_variable shown_;  // What is being shown is another now.
   // Guarded by mutex_:
   Wake current_;
   bool is_showing_ = false;  // Written by the thread that reads changes alone.

@@ -126,7 +126,7 @@ std::string PolicyTables() {
   for (const std::string& row : Rows(BrokerPolicy())) text += row + "\n";
 
   text += "\n## lisafs-waker\n\nThese and no others.\n\n| call | arguments | for |\n|---|---|---|\n";
-  for (const std::string& row : Rows(WakerPolicy())) text += row + "\n";
+  for (const std::string& row : Rows(WakerPolicy({.proc_self_fd = 3, .ready_fd = 4}))) text += row + "\n";
 
   text += "\n## lisafsd, lisafs-runtime's hook, and all that they start\n\nAll calls but these, which kill.\n\n";
   text += "| call | arguments | what it would be for |\n|---|---|---|\n";

@@ -9,10 +9,14 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include "base/fd.h"
 #include "seccomp/policy_testing.h"
 
 namespace lisafs {
 namespace {
+
+// Where the cases find it.
+constexpr int kProcSelfFd = 77;
 
 // `file` is no directory: what gets through fails.
 const PolicyCase kCases[] = {
@@ -32,6 +36,21 @@ const PolicyCase kCases[] = {
        if (poll(&wait, 1, 0) != 0 || send(socket, &byte, 1, MSG_NOSIGNAL) != 1) _exit(1);
        if (recv(socket, &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN) _exit(1);
        if (close(file) != 0) _exit(1);
+     }},
+    {"open for a moment", true,
+     [](int file, int) {
+       if (openat(file, "x", kOpenForWriting) >= 0 || errno != ENOTDIR) _exit(1);
+       if (openat(kProcSelfFd, "none", kReopenForWriting) >= 0 || errno != ENOENT) _exit(1);
+     }},
+    {"open to read", false, [](int file, int) { openat(file, "x", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC); }},
+    {"open to read and write", false, [](int file, int) { openat(file, "x", kOpenForWriting | O_RDWR); }},
+    {"make a file by opening it", false, [](int file, int) { openat(file, "x", kOpenForWriting | O_CREAT, 0); }},
+    {"cut a file short by opening it", false, [](int file, int) { openat(file, "x", kOpenForWriting | O_TRUNC); }},
+    {"follow a link", false, [](int file, int) { openat(file, "x", kReopenForWriting); }},
+    {"open a path of the process's own", false, [](int, int) { openat(AT_FDCWD, "x", kOpenForWriting); }},
+    {"write", false,
+     [](int file, int) {
+       if (write(file, "x", 1) < 0) return;
      }},
     {"make a device", false, [](int file, int) { mknodat(file, "x", S_IFCHR, 0); }},
     {"make a link", false,
@@ -59,7 +78,6 @@ const PolicyCase kCases[] = {
        char byte;
        if (read(file, &byte, 1) < 0) return;
      }},
-    {"open", false, [](int file, int) { openat(file, "x", O_RDONLY); }},
     {"open by handle", false, [](int file, int) { syscall(SYS_open_by_handle_at, file, nullptr, 0); }},
     {"mount", false, [](int, int) { syscall(SYS_mount, "", "/", "", 0, nullptr); }},
     {"ioctl", false, [](int file, int) { syscall(SYS_ioctl, file, 0, nullptr); }},
@@ -68,7 +86,11 @@ const PolicyCase kCases[] = {
     {"map memory", false, [](int, int) { mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }},
 };
 
-TEST(WakerPolicy, AdmitsWhatItShould) { ExpectOutcomes(WakerPolicy(), kCases); }
+TEST(WakerPolicy, AdmitsWhatItShould) {
+  const Fd proc_self_fd(open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  ASSERT_EQ(dup2(proc_self_fd.get(), kProcSelfFd), kProcSelfFd);
+  ExpectOutcomes(WakerPolicy({.proc_self_fd = kProcSelfFd, .ready_fd = 78}), kCases);
+}
 
 }  // namespace
 }  // namespace lisafs

@@ -81,7 +81,8 @@ void OpenRoots(std::vector<WokenMount>& mounts) {
   }
 }
 
-void Confine(const Arguments& arguments) {
+// Gives /proc/self/fd.
+Fd Confine(const Arguments& arguments) {
   std::vector<int> keep = {arguments.container.get(), arguments.ready.get()};
   std::vector<FileAccess> trees;
   for (const WokenMount& mount : arguments.mounts) {
@@ -91,11 +92,14 @@ void Confine(const Arguments& arguments) {
   }
   OrDie(CloseOtherDescriptors(keep));
   OrDie(EnterNamespaces(arguments.ready.get()));
+  Fd own_fds = OrDie(OpenProcSelfFd());
   OrDie(EmptyRoot());
   // The kernel checks permissions in the container's file systems, whoever the files belong to.
   OrDie(DropPrivileges({.capabilities = {CAP_DAC_OVERRIDE, CAP_FOWNER}}));
   OrDie(RestrictFileAccess(trees));
-  OrDie(WakerPolicy().Install(arguments.name_violations ? OnViolation::kNameAndKill : OnViolation::kKill));
+  OrDie(WakerPolicy({.proc_self_fd = own_fds.get(), .ready_fd = arguments.ready.get()})
+            .Install(arguments.name_violations ? OnViolation::kNameAndKill : OnViolation::kKill));
+  return own_fds;
 }
 
 int Main(int argc, char** argv) {
@@ -106,10 +110,10 @@ int Main(int argc, char** argv) {
   // them.
   LeaveCgroups(0);
   OpenRoots(arguments.mounts);
-  Confine(arguments);
+  const Fd own_fds = Confine(arguments);
   // Who started it knows enough by the number, and need not wait for this.
   (void)SayReady(std::move(arguments.ready));
-  ServeWaker(arguments.container, std::move(arguments.mounts));
+  ServeWaker(arguments.container, own_fds, std::move(arguments.mounts));
   return kExitSuccess;
 }
 

@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "base/waking.h"
+#include "seccomp/waker_policy.h"
 
 namespace lisafs {
 namespace {
@@ -37,7 +38,7 @@ bool Introduce(WokenMount& mount) {
 
 // How the kernel comes to tell watchers of what the command says. The owner, the mode and the times do not matter: the
 // plugin answers with what the file really has.
-bool Show(int tree, const WakeCommand& command, const char* old_path, const char* path) {
+bool Show(int own_fds, int tree, const WakeCommand& command, const char* old_path, const char* path) {
   switch (command.action) {
     case WakeAction::kCreate:
       return (command.is_directory ? mkdirat(tree, path, 0) : mknodat(tree, path, S_IFREG, 0)) == 0;
@@ -54,13 +55,17 @@ bool Show(int tree, const WakeCommand& command, const char* old_path, const char
       times[1].tv_nsec = UTIME_NOW;
       return utimensat(tree, path, times, *path == '\0' ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW) == 0;
     }
+    case WakeAction::kCloseWrite:
+      // Closed at once: that is all.
+      return static_cast<bool>(*path == '\0' ? Fd(openat(own_fds, std::to_string(tree).c_str(), kReopenForWriting))
+                                             : Fd(openat(tree, path, kOpenForWriting)));
   }
   errno = EINVAL;
   return false;
 }
 
 // Does one command. False when there will be no more, or none that makes sense.
-bool ServeOne(const WokenMount& mount) {
+bool ServeOne(const Fd& own_fds, const WokenMount& mount) {
   char message[kMaxWakeCommand];
   const ssize_t received = recv(mount.socket.get(), message, sizeof message, MSG_DONTWAIT);
   if (received < 0 && (errno == EAGAIN || errno == EINTR)) return true;
@@ -71,7 +76,8 @@ bool ServeOne(const WokenMount& mount) {
   if (paths.size() != size_t{command.old_size} + command.size || paths.find('\0') != paths.npos) return false;
   const std::string old_path(paths.substr(0, command.old_size));
   const std::string path(paths.substr(command.old_size));
-  const int32_t error = Show(mount.tree.get(), command, old_path.c_str(), path.c_str()) ? 0 : errno;
+  const bool shown = Show(own_fds.get(), mount.tree.get(), command, old_path.c_str(), path.c_str());
+  const int32_t error = shown ? 0 : errno;
   return send(mount.socket.get(), &error, sizeof error, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof error;
 }
 
@@ -81,7 +87,7 @@ void SayEnd(const WokenMount& mount) {
 
 }  // namespace
 
-void ServeWaker(const Fd& container, std::vector<WokenMount> mounts) {
+void ServeWaker(const Fd& container, const Fd& own_fds, std::vector<WokenMount> mounts) {
   std::erase_if(mounts, [](WokenMount& mount) { return !Introduce(mount); });
   while (!mounts.empty()) {
     std::vector<pollfd> waiting = {{.fd = container.get(), .events = POLLIN, .revents = 0}};
@@ -91,7 +97,7 @@ void ServeWaker(const Fd& container, std::vector<WokenMount> mounts) {
     if (waiting[0].revents != 0) break;
     size_t next = 1;
     std::erase_if(mounts, [&](const WokenMount& mount) {
-      const bool ends = waiting[next++].revents != 0 && !ServeOne(mount);
+      const bool ends = waiting[next++].revents != 0 && !ServeOne(own_fds, mount);
       if (ends) SayEnd(mount);
       return ends;
     });

@@ -15,8 +15,9 @@ struct WokenMount {
 };
 
 // Does in each mount what its plugin says, until the process `container` (a pidfd) has ended or no mount is left. A
-// mount goes when its plugin's end of the socket is closed.
-void ServeWaker(const Fd& container, std::vector<WokenMount> mounts);
+// mount goes when its plugin's end of the socket is closed. `own_fds` is /proc/self/fd (OpenProcSelfFd), by which the
+// mount of a single file is opened.
+void ServeWaker(const Fd& container, const Fd& own_fds, std::vector<WokenMount> mounts);
 
 }  // namespace lisafs
 

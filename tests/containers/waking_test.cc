@@ -165,6 +165,8 @@ TEST_F(Waking, OfWhatIsDoneInADirectory) {
   EXPECT_EQ(container.Exec("cat /data/new").out, "text");
   watching.After([&] { WriteFile(Path("data/new"), "other text"); }, "0 modify new");
   EXPECT_EQ(container.Exec("cat /data/new").out, "other text");
+  watching.After([&] { WriteFile(Path("data/new"), "third text"); }, "0 close-write new");
+  EXPECT_EQ(container.Exec("cat /data/new").out, "third text");
   watching.After([&] { EXPECT_EQ(chmod(Path("data/new").c_str(), 0640), 0); }, "0 attrib new");
   EXPECT_EQ(container.Exec("stat -c %a /data/new").out, "640\n");
   watching.After([&] { MakeDirectory(Path("data/made")); }, "0 create,dir made");
@@ -223,12 +225,66 @@ TEST_F(Waking, OfNamesThatChange) {
   std::cout << "longest: " << watching.longest() << " us\n";
 }
 
+// Of files that the container has found, and has not.
+TEST_F(Waking, OfFilesThatAreClosed) {
+  Container container(*this, MakeBundle(), Id("closed"));
+  ASSERT_NO_FATAL_FAILURE(WaitForWaker());
+  Watching watching(*this, container, {"/data", "/data/d", "/data/f"});
+  auto write = [&](const std::string& file) { return [this, file] { WriteFile(Path(file), "text"); }; };
+  watching.After(write("data/f"), "2 close-write -");
+  EXPECT_THAT(watching.Texts(), Contains("0 close-write f"));
+  watching.After(write("data/d/g"), "1 close-write g");
+  watching.After(write("data/new"), "0 close-write new");
+  EXPECT_EQ(container.Exec("cat /data/f /data/d/g /data/new").out, "texttexttext");
+  // Without being written to, and not before it is closed.
+  Fd open_file(open(Path("data/d/g").c_str(), O_WRONLY | O_CLOEXEC));
+  watching.ExpectQuiet();
+  watching.After([&] { open_file.reset(); }, "1 close-write g");
+  // A FIFO has a reader who would see it.
+  ASSERT_EQ(mkfifo(Path("data/fifo").c_str(), 0600), 0);
+  Process reader(RuntimeCommand({"exec", container.id(), "sh", "-c", "cat /data/fifo; echo end"}), RunOptions{});
+  usleep(300'000);
+  open_file.reset(open(Path("data/fifo").c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  ASSERT_EQ(::write(open_file.get(), "x", 1), 1);
+  open_file.reset();
+  usleep(300'000);
+  EXPECT_EQ(reader.out(), "");
+  reader.Signal(SIGKILL);
+  std::cout << "longest: " << watching.longest() << " us\n";
+}
+
+// A file that is executed must not be open for writing meanwhile, nor the other way round.
+TEST_F(Waking, ProgramsRunWhileTheyAreClosed) {
+  Container container(*this, MakeBundle(), Id("programs"));
+  ASSERT_NO_FATAL_FAILURE(WaitForWaker());
+  WriteFile(Path("data/program"), "#!/bin/sh\nexit 0\n");
+  ASSERT_EQ(chmod(Path("data/program").c_str(), 0755), 0);
+  Watching watching(*this, container, {"/data"});
+  watching.After([&] { Fd(open(Path("data/program").c_str(), O_WRONLY | O_CLOEXEC)); }, "0 close-write program");
+  Process runs(
+      RuntimeCommand({"exec", container.id(), "sh", "-c",
+                      "i=0; while [ $i -lt 1000 ]; do /data/program || echo failed; i=$((i+1)); done; echo end"}),
+      RunOptions{});
+  size_t closed = 0;
+  for (; runs.out().find("end") == std::string::npos && closed < 100'000; ++closed) {
+    // Not the gofer's nor the container's: the host may execute it at the same time, and write to it between.
+    Fd(open(Path("data/program").c_str(), O_WRONLY | O_CLOEXEC));
+    usleep(1000);
+  }
+  EXPECT_EQ(runs.out(), "end\n");
+  std::vector<std::string> texts = watching.Texts();
+  std::cout << closed << " times closed, " << std::count(texts.begin(), texts.end(), "0 close-write program")
+            << " times told\n";
+}
+
 TEST_F(Waking, OfOneFileAndOfReadOnlyMounts) {
   Container container(*this, MakeBundle({"ro"}), Id("file"));
   ASSERT_NO_FATAL_FAILURE(WaitForWaker());
   Watching watching(*this, container, {"/config", "/data", "/data/f"});
   watching.After([&] { WriteFile(Path("config"), "new"); }, "0 modify -");
   EXPECT_EQ(container.Exec("cat /config").out, "new");
+  watching.After([&] { WriteFile(Path("config"), "newer"); }, "0 close-write -");
+  EXPECT_EQ(container.Exec("cat /config").out, "newer");
   watching.After([&] { EXPECT_EQ(chmod(Path("config").c_str(), 0600), 0); }, "0 attrib -");
   watching.After([&] { WriteFile(Path("data/new"), ""); }, "1 create new");
   watching.After([&] { EXPECT_EQ(unlink(Path("data/f").c_str()), 0); }, "2 delete-self -");
@@ -275,6 +331,7 @@ TEST_F(Waking, TheContainersOwnChangesAreNotRepeated) {
   const std::vector<std::string> texts = watching.Texts();
   EXPECT_EQ(std::count(texts.begin(), texts.end(), "0 create own"), 1);
   EXPECT_EQ(std::count(texts.begin(), texts.end(), "0 modify own"), 2) << testing::PrintToString(texts);
+  EXPECT_EQ(std::count(texts.begin(), texts.end(), "0 close-write own"), 2) << testing::PrintToString(texts);
   EXPECT_EQ(std::count(texts.begin(), texts.end(), "0 attrib own"), 1);
   EXPECT_EQ(std::count(texts.begin(), texts.end(), "0 moved-to moved"), 1);
   EXPECT_EQ(std::count(texts.begin(), texts.end(), "0 delete moved"), 1);
