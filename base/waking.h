@@ -9,7 +9,8 @@
 namespace lisafs {
 
 // The plugin has a SOCK_SEQPACKET socket for its mount number N under the descriptor number kFirstWakerFd + N, if
-// others change the mount's files: the waker's end. Who starts the waker takes it from there (pidfd_getfd).
+// others change the files of one of its mounts: the waker's end. Who starts the waker takes it from there
+// (pidfd_getfd).
 inline constexpr int kFirstWakerFd = 200;
 // And this for its own end. Who shuts that down for writing has the waker let go of the mount.
 inline constexpr int kFirstOwnWakerFd = 300;

@@ -33,6 +33,7 @@ HostChanges::~HostChanges() {
 }
 
 void HostChanges::Run() {
+  waker_.Begin();
   auto buffer = std::make_unique_for_overwrite<std::byte[]>(kMaxHostChangesSize);
   while (true) {
     pollfd waiting[] = {{.fd = socket_.get(), .events = POLLIN, .revents = 0},

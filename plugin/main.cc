@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <latch>
@@ -46,7 +47,7 @@ struct MountArgument {
   MountOptions options;
   bool io_uring = false;
   std::vector<FuseQueue> queues = {};  // If it is to use io_uring, and can.
-  WakerSocket waker = {};              // If others change the files.
+  WakerSocket waker = {};              // If others change the files, or may come to.
 };
 
 struct Arguments {
@@ -166,12 +167,15 @@ bool MakeQueues(Arguments& arguments) {
   return any;
 }
 
+// For all mounts if there is one whose files others change: only then is the gofer made to hear of changes at all, and
+// others may become shared as well.
 void MakeWakerSockets(Arguments& arguments) {
-  for (size_t i = 0; i < arguments.mounts.size(); ++i) {
-    MountArgument& mount = arguments.mounts[i];
-    const bool shared = !mount.options.exclusive || (mount.options.policy->Restrictions() & kShared);
-    if (shared) mount.waker = OrDie(MakeWakerSocket(i));
-  }
+  std::vector<MountArgument>& mounts = arguments.mounts;
+  const bool any_shared = std::any_of(mounts.begin(), mounts.end(), [](const MountArgument& mount) {
+    return !mount.options.exclusive || (mount.options.policy->Restrictions() & kShared);
+  });
+  if (!any_shared) return;
+  for (size_t i = 0; i < mounts.size(); ++i) mounts[i].waker = OrDie(MakeWakerSocket(i));
 }
 
 // From here on the process can do nothing but what it holds descriptors for.

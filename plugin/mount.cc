@@ -66,7 +66,9 @@ void Mount::Serve() {
 void Mount::FollowPolicy() {
   // Before the first look at what holds.
   if (&policy_ != &kNoRestrictions) {
-    follower_.emplace(policy_, operations_.nodes(), operations_.absent(), *kernel_, [this] { FollowHost(); });
+    follower_.emplace(policy_, operations_.nodes(), operations_.absent(), *kernel_,
+                      PolicyFollower::OthersChange{.before_drop = [this] { FollowHost(); },
+                                                   .after_drop = [this] { operations_.WatchKnown(); }});
   }
   FollowHost();
   if (!follower_) return;
@@ -79,8 +81,13 @@ void Mount::FollowPolicy() {
 
 void Mount::FollowHost() {
   if (host_changes_) return;
+  // A mount that is not shared may become so.
+  const bool exclusive = operations_.exclusive();
   auto socket = operations_.Subscribe();
-  if (!socket) return operations_.waker().End();
+  if (!socket) {
+    if (!exclusive) operations_.waker().End();
+    return;
+  }
   try {
     host_changes_.emplace(std::move(*socket), operations_.nodes(), operations_.absent(), operations_.watches(),
                           operations_.waker(), *kernel_);

@@ -197,6 +197,18 @@ Result<Fd> Operations::Subscribe() {
   return watches_.Subscribe(client_);
 }
 
+void Operations::WatchKnown() {
+  // Of those that the server watches for all.
+  constexpr size_t kMaxKnown = 8192;
+  size_t count = 0;
+  nodes_.ForEachNode([&](Node& node) {
+    if (exclusive() || count >= kMaxKnown) return;
+    if (!IsWatchable(node) || watches_.Watched(node) || Watches::CannotWatch(node)) return;
+    auto pinned = nodes_.Pin(nodes_.Ref(node));
+    if (pinned && watches_.Watch(client_, *pinned)) ++count;
+  });
+}
+
 void Operations::TakeBack(Reply& reply) {
   for (uint64_t id : reply.looked_up) nodes_.Forget(id, 1);
   if (reply.opened != 0) RemoveHandle(reply.opened);

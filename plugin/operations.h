@@ -68,6 +68,8 @@ class Operations {
 
   // For who tells the kernel what others change. Subscribes to that: an error if there is nobody to say it, or no need.
   Result<Fd> Subscribe();
+  // What the kernel knows already is watched as if it had been looked into now: there may be those who watch it.
+  void WatchKnown();
   // Whether nobody else changes the files at the moment.
   bool exclusive() const { return options_.exclusive && !(options_.policy->Restrictions() & kShared); }
   InodeTable& nodes() { return nodes_; }

@@ -33,6 +33,7 @@ class WakeTest : public OperationsTest {
     for (const char* file : {"d/f", "d/g", "e/h"}) client.Add(file, S_IFREG | 0644);
     d_ = LookUp(kRoot, "d");
     e_ = LookUp(kRoot, "e");
+    link().Begin();
   }
   std::string Secret() {
     unsigned char bytes[kWakerSecretSize];

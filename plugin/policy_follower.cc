@@ -7,7 +7,7 @@
 namespace lisafs {
 
 PolicyFollower::PolicyFollower(const LivePolicy& policy, InodeTable& nodes, AbsentNames& absent, FuseTransport& kernel,
-                               std::function<void()> others_change)
+                               OthersChange others_change)
     : policy_(policy),
       nodes_(nodes),
       absent_(absent),
@@ -62,7 +62,7 @@ void PolicyFollower::Run() {
 
 void PolicyFollower::Apply(uint32_t changed, uint32_t now) {
   if (changed & kShared) names_owed_ = true;
-  if (changed & now & kShared) others_change_();
+  if (changed & now & kShared) others_change_.before_drop();
   if (!(now & kRevoked) && std::exchange(names_owed_, false)) caches_.ForgetAllNames(nodes_, absent_);
   if (changed & now & kRevoked) {
     // These wait for nothing, and already keep who asks for pages from getting them.
@@ -71,6 +71,7 @@ void PolicyFollower::Apply(uint32_t changed, uint32_t now) {
   if (changed & (kShared | (now & kRevoked))) {
     nodes_.ForEachNode([&](const Node& node) { caches_.ForgetContent(node.id()); });
   }
+  if (changed & now & kShared) others_change_.after_drop();
 }
 
 }  // namespace lisafs

@@ -21,10 +21,14 @@ namespace lisafs {
 // first; and to have them looked up again would take away what the container has mounted on them.
 class PolicyFollower {
  public:
-  // The policy is followed from this moment on. `others_change` is called, on the thread, when others begin to change
-  // the files, before anything is dropped. All must outlive this.
+  // What is called on the thread when others begin to change the files: before anything is dropped, and after that.
+  struct OthersChange {
+    std::function<void()> before_drop;
+    std::function<void()> after_drop;
+  };
+  // The policy is followed from this moment on. All must outlive this.
   PolicyFollower(const LivePolicy& policy, InodeTable& nodes, AbsentNames& absent, FuseTransport& kernel,
-                 std::function<void()> others_change);
+                 OthersChange others_change);
   // Ends the thread.
   ~PolicyFollower();
   PolicyFollower(const PolicyFollower&) = delete;
@@ -46,7 +50,7 @@ class PolicyFollower {
   InodeTable& nodes_;
   AbsentNames& absent_;
   KernelCaches caches_;
-  const std::function<void()> others_change_;
+  const OthersChange others_change_;
   uint32_t seen_;          // Changes, and
   uint32_t restrictions_;  // what held after them.
   bool names_owed_ = false;

@@ -34,7 +34,9 @@ class PolicyFollowerTest : public testing::Test {
     client_.Add("d", S_IFDIR | 0755);
     auto root = nodes_.Find(1);
     file_ = std::to_string(nodes_.Intern(**root, "d", client_.Add("d/f", S_IFREG | 0644)->stat));
-    follower_.emplace((*mapped)->mounts[1], nodes_, absent_, kernel_, [this] { ++others_change_; });
+    follower_.emplace((*mapped)->mounts[1], nodes_, absent_, kernel_,
+                      PolicyFollower::OthersChange{.before_drop = [this] { ++others_change_; },
+                                                   .after_drop = [this] { ++dropped_; }});
     follower_->Start();
   }
   void TearDown() override {
@@ -58,6 +60,7 @@ class PolicyFollowerTest : public testing::Test {
   LivePolicy* policy_ = nullptr;
   std::string file_;
   std::atomic<int> others_change_ = 0;
+  std::atomic<int> dropped_ = 0;
   std::optional<PolicyFollower> follower_;
 };
 
@@ -79,6 +82,7 @@ TEST_F(PolicyFollowerTest, AllIsForgottenWhenOthersBeginOrCeaseToChangeIt) {
   Publish(kShared);
   EXPECT_THAT(Told(4), all);
   EXPECT_EQ(others_change_, 1);
+  while (dropped_ == 0) std::this_thread::yield();
   Publish(0);
   EXPECT_THAT(Told(4), all);
   EXPECT_EQ(others_change_, 1);
@@ -124,7 +128,7 @@ TEST_F(PolicyFollowerTest, NothingIsDroppedForWhatTheServerSeesTo) {
 // Many times, since it may be anywhere between a look at the page and its sleep.
 TEST_F(PolicyFollowerTest, EndsAtAnyMoment) {
   for (int i = 0; i < 300; ++i) {
-    follower_.emplace(*policy_, nodes_, absent_, kernel_, [] {});
+    follower_.emplace(*policy_, nodes_, absent_, kernel_, PolicyFollower::OthersChange{[] {}, [] {}});
     follower_->Start();
     if (i % 3 == 0) Publish(i % 2 == 0 ? kRevoked : 0);
     if (i % 5 == 0) usleep(static_cast<useconds_t>(i));

@@ -42,6 +42,13 @@ WakerLink::WakerLink(InodeTable& nodes, WakerSocket socket) : nodes_(nodes), soc
   }
 }
 
+void WakerLink::Begin() {
+  std::lock_guard lock(mutex_);
+  begun_ = true;
+  // If it has gone, that is what is read first.
+  if (socket_.own) pid_ = introduced_;
+}
+
 void WakerLink::Show(Wake wake) {
   if (!connected()) return;
   if (waiting_.size() >= kMaxWaiting) return LeaveOut();
@@ -93,10 +100,11 @@ void WakerLink::End() {
 bool WakerLink::Introduces(uint32_t pid, std::string_view attribute) {
   if (attribute_.empty() || attribute != attribute_ || pid == 0) return false;
   std::lock_guard lock(mutex_);
-  if (std::exchange(introduced_, true)) return false;
+  if (introduced_ != kNobody) return false;
   // From now on the waker is the only one who holds that end, so that this end shows when it is gone.
   socket_.wakers.reset();
-  pid_ = pid;
+  introduced_ = pid;
+  if (begun_) pid_ = pid;
   return true;
 }
 

@@ -54,7 +54,7 @@ struct Wake {
 class WakerLink {
  public:
   // What waits beyond this many is left out.
-  static constexpr size_t kMaxWaiting = 1024;
+  static constexpr size_t kMaxWaiting = 2048;
 
   // A directory in the mount's root that is there for the waker alone: what comes from, or goes to, where nobody looks.
   static constexpr char kElsewhere[] = ".lisafs-elsewhere";
@@ -64,6 +64,8 @@ class WakerLink {
 
   // For whoever reads what others change, on one thread:
 
+  // From now on there is somebody to read it, and something to show.
+  void Begin();
   // Something can be read from it: OnReadable. -1: never.
   int fd() const { return socket_.own.get(); }
   // Is there somebody to show anything to?
@@ -80,7 +82,7 @@ class WakerLink {
   // Does the request come from the waker?
   bool IsCaller(uint32_t pid) const { return pid == pid_.load(std::memory_order_relaxed); }
   // The caller has asked for an attribute that does not exist. Is it the waker, by what it asked for? It is known from
-  // then on.
+  // then on; not before Begin, since nobody would see it go, and its number become somebody else's.
   bool Introduces(uint32_t pid, std::string_view attribute);
   // What is being shown, if anything, and no other thread that serves the waker.
   std::pair<std::unique_lock<std::mutex>, Wake*> Current();
@@ -124,7 +126,8 @@ class WakerLink {
   // Guarded by mutex_:
   Wake current_;
   bool is_showing_ = false;  // Written by the thread that reads changes alone.
-  bool introduced_ = false;
+  bool begun_ = false;
+  uint32_t introduced_ = kNobody;
 };
 
 }  // namespace lisafs

@@ -20,7 +20,7 @@ namespace lisafs {
 // can.
 StepResult<Fd> CloneForWaker(int directory, const std::string& path);
 
-// `trees` are of the plugin's mounts, by their numbers. Those that nobody else changes are left out, and if none is
+// `trees` are of the plugin's mounts, by their numbers. Those that it has no socket for are left out, and if none is
 // left nothing is started. `container` is its first process. Gives the process that was started, for those to reap who
 // stay: it ends as soon as it has started the one that lasts, and is 0 if there is none.
 StepResult<pid_t> StartWaker(const std::string& program, pid_t plugin, pid_t container, std::vector<Fd> trees);

@@ -387,6 +387,53 @@ TEST_F(Waking, OfMountsThatCameLater) {
   watching.After([&] { WriteFile(Path("data/new"), ""); }, "0 create new");
 }
 
+// Also those who watched before it was shared.
+TEST_F(Waking, OfMountsThatBecomeShared) {
+  Bundle bundle = MakeBundle();
+  bundle.config()["annotations"] = {{"dev.lisafs.cache", "/data=exclusive,/config=shared"}};
+  const std::string root = bundle.rootfs();
+  MakeDirectory(root + "/watched");
+  Container container(*this, bundle, Id("becomes"));
+  ASSERT_NO_FATAL_FAILURE(WaitForWaker());
+  Watching watching(*this, container, {"/data", "/data/d", "/watched"});
+  WriteFile(Path("data/unseen"), "");
+  watching.ExpectQuiet();
+  auto set = [&](const char* target, const char* word) {
+    Ran ran = Control({"mount", "set", container.id(), target, word});
+    EXPECT_TRUE(ran.ok()) << ran;
+  };
+  set("/data", "cache=shared");
+  set("/", "cache=shared");
+  usleep(300'000);
+  watching.After([&] { WriteFile(Path("data/new"), "text"); }, "0 create new");
+  watching.After([&] { WriteFile(Path("data/d/g"), "text"); }, "1 close-write g");
+  watching.After([&] { WriteFile(root + "/watched/new", "text"); }, "2 create new");
+  EXPECT_EQ(container.Exec("cat /data/new /data/d/g /watched/new").out, "texttexttext");
+  std::cout << "longest: " << watching.longest() << " us\n";
+  EXPECT_LT(watching.longest(), 1'000'000);
+  // And back, as often as one likes.
+  set("/data", "cache=exclusive");
+  set("/data", "cache=shared");
+  usleep(300'000);
+  watching.After([&] { EXPECT_EQ(unlink(Path("data/new").c_str()), 0); }, "0 delete new");
+}
+
+// A waker that is gone before its mount is shared leaves nobody with rights or without them.
+TEST_F(Waking, MayEndBeforeAMountIsShared) {
+  Bundle bundle = MakeBundle();
+  bundle.config()["annotations"] = {{"dev.lisafs.cache", "/data=exclusive,/config=shared"}};
+  Container container(*this, bundle, Id("gone"));
+  ASSERT_NO_FATAL_FAILURE(WaitForWaker());
+  for (const Descendant& process : Descendants()) {
+    if (process.name == "lisafs-waker") kill(process.pid, SIGKILL);
+  }
+  EXPECT_TRUE(Eventually(kPatience, [] { return !IsRunning("lisafs-waker"); }));
+  ASSERT_TRUE(Control({"mount", "set", container.id(), "/data", "cache=shared"}).ok());
+  usleep(300'000);
+  WriteFile(Path("data/new"), "text");
+  EXPECT_EQ(container.Exec("echo b > /data/own; cat /data/own; sleep 1; cat /data/new").out, "b\ntext");
+}
+
 TEST_F(Waking, EndsWithTheContainer) {
   Container container(*this, MakeBundle(), Id("ends"));
   ASSERT_NO_FATAL_FAILURE(WaitForWaker());
