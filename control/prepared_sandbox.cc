@@ -147,11 +147,19 @@ absl::StatusOr<std::vector<Parts>> MakeParts(const CreateSandboxRequest& request
 }
 
 // As lisafs-gofer's command line has them.
-std::string GoferOptions(const MountSpec& spec, bool passthrough, bool watch) {
+std::string GoferOptions(const MountSpec& spec, bool passthrough, bool watch, bool alone) {
   return absl::StrCat(spec.read_only() ? ":ro" : "", spec.withhold_descriptors() ? ":nodonate" : "",
-                      passthrough ? ":passthrough" : "", watch ? ":watch" : "",
+                      passthrough ? ":passthrough" : "", watch ? ":watch" : "", watch && alone ? ":alone" : "",
                       spec.open_host_sockets() ? ":uds-open" : "", spec.create_host_sockets() ? ":uds-create" : "",
                       spec.open_host_fifos() ? ":fifo" : "", spec.donate_mount_point() ? ":mountpoint" : "");
+}
+
+// Whether no other mount shows the same files.
+bool IsAlone(const std::vector<Parts>& all, size_t mount) {
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (i != mount && all[i].tree.Overlaps(all[mount].tree)) return false;
+  }
+  return true;
 }
 
 // What the gofer is given besides its mounts. `broker` and `lifeline` need not be valid.
@@ -169,7 +177,8 @@ Command GoferCommand(const std::string& path, const CreateSandboxRequest& reques
     int tree = command.Give(std::move(all[i].tree.fd));
     const MountSpec& spec = request.mounts(static_cast<int>(i));
     command.Add("--mount");
-    command.Add(absl::StrCat(connection, ":", tree, GoferOptions(spec, PassesThrough(request, spec), watch)));
+    command.Add(
+        absl::StrCat(connection, ":", tree, GoferOptions(spec, PassesThrough(request, spec), watch, IsAlone(all, i))));
   }
   if (parts.user.user_namespace) {
     command.Add("--user-namespace");

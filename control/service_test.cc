@@ -18,6 +18,7 @@ using grpc::StatusCode;
 using std::chrono::milliseconds;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 TEST_F(ServiceTest, ASandboxLivesAsLongAsItsMounts) {
   v1::Sandbox sandbox;
@@ -54,7 +55,19 @@ TEST_F(ServiceTest, TheGoferIsToldWhatEachMountAllows) {
   std::ifstream file("/proc/" + std::to_string(sandbox.gofer_pid()) + "/cmdline");
   std::string line((std::istreambuf_iterator<char>(file)), {});
   EXPECT_THAT(line, HasSubstr(std::string(":uds-open:uds-create\0--mount", 28)));
-  EXPECT_THAT(line, HasSubstr(":ro:nodonate:watch:fifo"));
+  EXPECT_THAT(line, HasSubstr(":ro:nodonate:watch:alone:fifo"));
+}
+
+TEST_F(ServiceTest, MountsThatShowTheSameFilesAreNotAlone) {
+  v1::CreateSandboxRequest request = Request("web");
+  request.mutable_mounts(0)->set_source(caller_->Path("."));
+  v1::Sandbox sandbox;
+  grpc::Status created = Create(request, &sandbox);
+  ASSERT_TRUE(created.ok()) << created.error_message();
+  std::ifstream file("/proc/" + std::to_string(sandbox.gofer_pid()) + "/cmdline");
+  std::string line((std::istreambuf_iterator<char>(file)), {});
+  EXPECT_THAT(line, HasSubstr(":watch"));
+  EXPECT_THAT(line, Not(HasSubstr(":alone")));
 }
 
 TEST_F(ServiceTest, DeleteLeavesNothingAndItsIdIsFree) {

@@ -48,6 +48,7 @@ bool SetOption(std::string_view option, GoferArguments::Mount& mount) {
       {"fifo", &GoferArguments::Mount::fifo, true},
       {"passthrough", &GoferArguments::Mount::passthrough, true},
       {"watch", &GoferArguments::Mount::watch, true},
+      {"alone", &GoferArguments::Mount::alone, true},
       {"mountpoint", &GoferArguments::Mount::donate_mount_point, true},
   };
   for (const auto& known : kOptions) {
@@ -133,6 +134,7 @@ tl::expected<GoferArguments, UsageError> ParseGoferArguments(int argc, const cha
       "  fifo        let the client open the FIFOs in it\n"
       "  passthrough have the broker register opened files with the client's FUSE file system\n"
       "  watch       tell the client what others change in it\n"
+      "  alone       with watch: no other DIR shows the same files, so that nobody is told what the client writes\n"
       "  mountpoint  give the host descriptors of its root and of its directories away");
   app.set_version_flag("--version", "lisafs-gofer " + std::string(kVersion));
   try {

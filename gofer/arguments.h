@@ -22,6 +22,7 @@ struct GoferArguments {
     bool fifo = false;         // its FIFOs may be opened.
     bool passthrough = false;  // The broker may be asked for it.
     bool watch = false;        // The client may be told what others change.
+    bool alone = false;        // No other mount shows the same files: nobody need be told what the client writes.
     bool donate_mount_point = false;
   };
   std::vector<Mount> mounts;

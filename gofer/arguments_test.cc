@@ -41,7 +41,7 @@ TEST_F(ArgumentsTest, Serve) {
 }
 
 TEST_F(ArgumentsTest, Mount) {
-  auto parsed = Parse({"--mount", "100:101:ro:nodonate", "--mount=102:103", "--ready-fd", "104",
+  auto parsed = Parse({"--mount", "100:101:ro:nodonate:watch:alone", "--mount=102:103", "--ready-fd", "104",
                        "--mount=105:106:mountpoint", "--lifeline-fd=107"});
   ASSERT_TRUE(parsed) << parsed.error().why;
   ASSERT_EQ(parsed->mounts.size(), 3u);
@@ -49,7 +49,10 @@ TEST_F(ArgumentsTest, Mount) {
   EXPECT_EQ(parsed->mounts[0].tree, 101);
   EXPECT_TRUE(parsed->mounts[0].read_only);
   EXPECT_FALSE(parsed->mounts[0].donate);
+  EXPECT_TRUE(parsed->mounts[0].watch);
+  EXPECT_TRUE(parsed->mounts[0].alone);
   EXPECT_EQ(parsed->mounts[1].tree, 103);
+  EXPECT_FALSE(parsed->mounts[1].alone);
   EXPECT_TRUE(parsed->mounts[1].donate);
   EXPECT_FALSE(parsed->mounts[1].donate_mount_point);
   EXPECT_EQ(parsed->mounts[2].tree, 106);

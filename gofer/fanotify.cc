@@ -82,6 +82,15 @@ Status FanotifyGroup::UnmarkAll(const SelfFds& self) {
   return {};
 }
 
+StepResult<void> FanotifyGroup::LeaveOutMount(const SelfFds& self, int fd) {
+  const FdName name(fd);
+  constexpr unsigned kFlags = FAN_MARK_ADD | FAN_MARK_MOUNT | FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY;
+  if (fanotify_mark(fd_.get(), kFlags, FAN_MODIFY | FAN_CLOSE_WRITE, self.fd(), name.c_str()) != 0) {
+    return FailStepWithErrno("leaving out what clients write themselves (fanotify_mark)");
+  }
+  return {};
+}
+
 size_t FanotifyGroup::Fill() {
   ssize_t size = read(fd_.get(), buffer_.get(), kBufferSize);
   return size > 0 ? static_cast<size_t>(size) : 0;

@@ -54,6 +54,9 @@ class FanotifyGroup {
   // system.
   Status Mark(const SelfFds& self, int fd, bool is_directory);
   Status UnmarkAll(const SelfFds& self);
+  // Has no events reported of what is written to, or closed, after it was opened by way of the mount that fd is of.
+  // Needs CAP_SYS_ADMIN.
+  StepResult<void> LeaveOutMount(const SelfFds& self, int fd);
 
   // Calls `take` with the events that there are, a buffer full at most; false if there were none.
   template <typename F>

@@ -182,9 +182,16 @@ std::vector<int64_t> DivideFds(const std::vector<Served>& all) {
 std::unique_ptr<Watcher> MakeWatcher(const std::vector<Served>& all, const SelfFds& self) {
   if (!Any(all, &GoferArguments::Mount::watch)) return nullptr;
   auto watcher = Watcher::Create(self);
-  if (watcher) return std::move(*watcher);
-  PrintError(watcher.error().what, watcher.error().error.ToString());
-  return nullptr;
+  if (!watcher) {
+    PrintError(watcher.error().what, watcher.error().error.ToString());
+    return nullptr;
+  }
+  for (const Served& served : all) {
+    if (!served.arguments.watch || !served.arguments.alone) continue;
+    auto left_out = (*watcher)->LeaveOutMount(served.tree.get());
+    if (!left_out) PrintError(left_out.error().what, left_out.error().error.ToString());
+  }
+  return std::move(*watcher);
 }
 
 // Returns when all connections have ended.

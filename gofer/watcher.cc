@@ -6,11 +6,13 @@
 #include <poll.h>
 #include <sys/fanotify.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "lisafs/host_changes.h"
@@ -77,6 +79,14 @@ uint16_t WhatHappened(uint64_t mask) {
   return what;
 }
 
+// Nothing if the kernel does not say (before Linux 5.8).
+std::optional<uint64_t> MountOf(int fd) {
+  struct statx stat;
+  if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_MNT_ID, &stat) != 0) return std::nullopt;
+  if (!(stat.stx_mask & STATX_MNT_ID)) return std::nullopt;
+  return stat.stx_mnt_id;
+}
+
 }  // namespace
 
 Watcher::Client::Client(Watcher& watcher) : watcher_(watcher) {
@@ -124,8 +134,10 @@ Status Watcher::Client::Watch(int fd, bool is_directory, uint64_t id) {
   Interests& interests = watched->second;
   auto own = std::find_if(interests.begin(), interests.end(),
                           [&](const Interest& interest) { return interest.client == this; });
-  if (own == interests.end()) own = interests.insert(own, Interest{this, id});
+  if (own == interests.end()) own = interests.insert(own, Interest{.client = this});
   own->id = id;
+  const auto mount = MountOf(fd);
+  own->by_others = mount && watcher_.left_out_.contains(*mount);
   return {};
 }
 
@@ -157,6 +169,14 @@ Watcher::Watcher(const SelfFds& self, FanotifyGroup group, Fd stop_read, Fd stop
 Watcher::~Watcher() {
   stop_write_.reset();
   if (thread_.joinable()) thread_.join();
+}
+
+StepResult<void> Watcher::LeaveOutMount(int tree) {
+  const auto mount = MountOf(tree);
+  if (!mount) return {};
+  if (auto left_out = group_.LeaveOutMount(self_, tree); !left_out) return left_out;
+  left_out_.insert(*mount);
+  return {};
 }
 
 void Watcher::Start() {
@@ -193,7 +213,9 @@ void Watcher::Tell(const HostEvent& event) {
   auto tell = [&](const FileKey& key, uint16_t what, std::string_view name) {
     if ((what & ~HostChange::kIsDirectory) == 0) return;
     for (const Interest& interest : InterestsIn(key)) {
-      if (interest.client != actor) Add(*interest.client, interest.id, what, name);
+      if (interest.client == actor) continue;
+      Add(*interest.client, interest.id, what | (interest.by_others && (what & kOfFiles) ? HostChange::kByOthers : 0),
+          name);
     }
   };
   const uint16_t what = WhatHappened(event.mask);

@@ -41,6 +41,11 @@ class Watcher {
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
 
+  // The mount that `tree` is of, and no other, shows its files to a client: what that client writes to them by
+  // descriptors is told to nobody, and what is told of them others did (HostChange::kByOthers). Before Start, with
+  // CAP_SYS_ADMIN.
+  StepResult<void> LeaveOutMount(int tree);
+
   // The descriptor that events are read from.
   int group_fd() const { return group_.fd(); }
   void Start();
@@ -78,6 +83,7 @@ class Watcher {
   struct Interest {
     Client* client;
     uint64_t id;
+    bool by_others;  // All that is told of it is done by others.
   };
   using Interests = std::vector<Interest>;
 
@@ -99,6 +105,7 @@ class Watcher {
   const Fd stop_read_;
   Fd stop_write_;
   const size_t max_watches_;
+  std::unordered_set<uint64_t> left_out_;  // Mounts. Does not change once it has started.
   std::thread thread_;
 
   std::mutex mutex_;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -50,11 +51,7 @@ class WatcherTest : public testing::Test {
   }
 
   std::string Path(const std::string& name) const { return directory_ + "/" + name; }
-  void Write(const std::string& name, const char* text) const {
-    Fd file(open(Path(name).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
-    ASSERT_TRUE(file);
-    ASSERT_GE(write(file.get(), text, strlen(text)), 0);
-  }
+  void Make(const std::string& name) const { ASSERT_EQ(mknod(Path(name).c_str(), S_IFREG | 0644, 0), 0) << name; }
   Status Watch(Watcher::Client& client, const std::string& name, uint64_t id) const {
     Fd fd(open(Path(name).c_str(), O_PATH | O_CLOEXEC));
     EXPECT_TRUE(fd) << name;
@@ -70,7 +67,7 @@ class WatcherTest : public testing::Test {
         {HostChange::kModified, "modified"}, {HostChange::kAttributes, "attributes"},
         {HostChange::kIsDirectory, "dir"},   {HostChange::kPaired, "paired"},
         {HostChange::kLost, "lost"},         {HostChange::kUnwatched, "unwatched"},
-        {HostChange::kClosed, "closed"},
+        {HostChange::kClosed, "closed"},     {HostChange::kByOthers, "others"},
     };
     std::string text = std::to_string(change.id) + " " + std::string(change.name);
     for (auto [bit, name] : kNames) {
@@ -142,7 +139,7 @@ TEST_F(WatcherTest, SaysWhatChanges) {
 
 TEST_F(WatcherTest, ManyWritesAreFewNews) {
   auto socket = a_->Subscribe();
-  Write("f", "");
+  Make("f");
   ASSERT_TRUE(Watch(*a_, "", 1));
   Fd file(open(Path("f").c_str(), O_WRONLY | O_CLOEXEC));
   for (int i = 0; i < 10000; ++i) ASSERT_EQ(write(file.get(), "x", 1), 1);
@@ -151,7 +148,7 @@ TEST_F(WatcherTest, ManyWritesAreFewNews) {
 
 TEST_F(WatcherTest, AFile) {
   auto socket = a_->Subscribe();
-  Write("f", "");
+  Make("f");
   ASSERT_TRUE(Watch(*a_, "f", 3));
   Fd file(open(Path("f").c_str(), O_WRONLY | O_CLOEXEC));
   ASSERT_EQ(write(file.get(), "text", 4), 4);
@@ -165,15 +162,40 @@ TEST_F(WatcherTest, WhatAClientDoesItselfIsNewsForOthersOnly) {
   ASSERT_TRUE(Watch(*a_, "", 1));
   ASSERT_TRUE(Watch(*b_, "", 2));
   a_->ThreadBegins();
-  Write("f", "");
+  Make("f");
   EXPECT_THAT(Read(*one), IsEmpty());
-  EXPECT_THAT(Read(*other), ElementsAre("2 f created", "2 f closed"));
+  EXPECT_THAT(Read(*other), ElementsAre("2 f created"));
   ASSERT_EQ(rename(Path("f").c_str(), Path("g").c_str()), 0);
   EXPECT_THAT(Read(*one), IsEmpty());
   EXPECT_THAT(Read(*other), ElementsAre("2 f from paired", "2 g to"));
   a_->ThreadEnds();
   ASSERT_EQ(unlink(Path("g").c_str()), 0);
   EXPECT_THAT(Read(*one), ElementsAre("1 g deleted"));
+}
+
+TEST_F(WatcherTest, WhatIsWrittenByWayOfAMountCanBeLeftOut) {
+  Make("f");
+  const Fd tree(open_tree(AT_FDCWD, directory_.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  ASSERT_TRUE(tree);
+  // Before it starts, in programs.
+  ASSERT_TRUE(watcher_->LeaveOutMount(tree.get()));
+  auto socket = a_->Subscribe(), other = b_->Subscribe();
+  ASSERT_TRUE(a_->Watch(tree.get(), true, 1));
+  ASSERT_TRUE(Watch(*b_, "", 2));
+  Fd own(openat(tree.get(), "f", O_WRONLY | O_CLOEXEC)), others(open(Path("f").c_str(), O_WRONLY | O_CLOEXEC));
+  ASSERT_EQ(write(own.get(), "x", 1), 1);
+  EXPECT_THAT(Read(*socket), IsEmpty());
+  ASSERT_EQ(write(others.get(), "x", 1), 1);
+  EXPECT_THAT(Read(*socket), ElementsAre("1 f modified others"));
+  own.reset();
+  EXPECT_THAT(Read(*socket), IsEmpty());
+  others.reset();
+  EXPECT_THAT(Read(*socket), ElementsAre("1 f closed others"));
+  // Whoever watches by way of another mount cannot tell.
+  EXPECT_THAT(Read(*other), ElementsAre("2 f modified", "2 f closed"));
+  // All else is told.
+  ASSERT_EQ(renameat(tree.get(), "f", tree.get(), "g"), 0);
+  EXPECT_THAT(Read(*socket), ElementsAre("1 f from paired", "1 g to"));
 }
 
 TEST_F(WatcherTest, OneTooManyGivesAllUp) {
@@ -185,15 +207,15 @@ TEST_F(WatcherTest, OneTooManyGivesAllUp) {
   ASSERT_TRUE(Watch(*a_, "b", 4));  // No other directory.
   EXPECT_THAT(Read(*socket), IsEmpty());
   ASSERT_TRUE(Watch(*a_, "c", 3));
-  Write("c/f", "");
-  Write("a/f", "");
+  Make("c/f");
+  Make("a/f");
   EXPECT_THAT(Read(*socket), ElementsAre("0  lost unwatched"));
-  Write("c/g", "");
-  Write("a/g", "");
-  EXPECT_THAT(Read(*socket), ElementsAre("3 g created", "3 g closed"));
+  Make("c/g");
+  Make("a/g");
+  EXPECT_THAT(Read(*socket), ElementsAre("3 g created"));
   ASSERT_TRUE(Watch(*a_, "a", 1));
-  Write("a/h", "");
-  EXPECT_THAT(Read(*socket), ElementsAre("1 h created", "1 h closed"));
+  Make("a/h");
+  EXPECT_THAT(Read(*socket), ElementsAre("1 h created"));
 }
 
 TEST_F(WatcherTest, AClientThatDoesNotReadHoldsNobodyUp) {
@@ -207,14 +229,14 @@ TEST_F(WatcherTest, AClientThatDoesNotReadHoldsNobodyUp) {
     ASSERT_EQ(mknod(Path(name).c_str(), S_IFREG | 0644, 0), 0);
     if (i % 1000 == 0) usleep(30'000);  // No overflow in the kernel.
   }
-  Write("e/f", "");
+  Make("e/f");
   EXPECT_THAT(Read(*other), testing::Contains("2 f created"));
   std::vector<std::string> said = Read(*silent);
   EXPECT_LT(said.size(), 20000u);
   ASSERT_FALSE(said.empty());
   EXPECT_EQ(said.back(), "0  lost");
-  Write("d/last", "");
-  EXPECT_THAT(Read(*silent), ElementsAre("1 last created", "1 last closed"));
+  Make("d/last");
+  EXPECT_THAT(Read(*silent), ElementsAre("1 last created"));
 }
 
 TEST_F(WatcherTest, ClientsComeAndGo) {
@@ -227,14 +249,14 @@ TEST_F(WatcherTest, ClientsComeAndGo) {
     ASSERT_TRUE(Watch(passing, "", 9));
     passing.ThreadBegins();
   }
-  Write("f", "");
-  EXPECT_THAT(Read(*socket), ElementsAre("1 f created", "1 f closed"));
+  Make("f");
+  EXPECT_THAT(Read(*socket), ElementsAre("1 f created"));
   socket->reset();
-  Write("g", "");
+  Make("g");
   usleep(50'000);
   auto again = a_->Subscribe();
-  Write("h", "");
-  EXPECT_THAT(Read(*again), ElementsAre("1 h created", "1 h closed"));
+  Make("h");
+  EXPECT_THAT(Read(*again), ElementsAre("1 h created"));
 }
 
 TEST_F(WatcherTest, NotWhereChangesComeUnseen) {

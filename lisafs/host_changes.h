@@ -34,6 +34,9 @@ struct HostChange {
     kUnwatched = 512,
     // Of the file, like kModified: somebody who could write to it has closed it.
     kClosed = 1024,
+    // Of kModified, kAttributes and kClosed: it was not the client, by a descriptor that the server donated or passed
+    // on.
+    kByOthers = 2048,
   };
   uint64_t id = 0;  // What the client watches the directory, or the file, as.
   uint16_t what = 0;

@@ -106,10 +106,11 @@ void HostChanges::Show(NodeRef directory, const HostChange& change) {
   if (change.what & (HostChange::kMovedFrom | HostChange::kMovedTo)) ShowMove(nodes_.Ref(*directory), change);
 
   // A directory's attributes are told as those of a name, too. What the container writes to the host's file by itself
-  // is told as if somebody else had written it, and whoever watches knows already.
+  // may be told as if somebody else had written it, and whoever watches knows already.
   NodeRef parent = change.name.empty() ? nodes_.ParentOf(*directory) : NodeRef();
   NodeRef changed = file();
-  if (!(parent && watches_.Watched(*parent)) && !(changed && changed->IsWrittenHere())) {
+  const bool may_be_own = !(change.what & HostChange::kByOthers) && changed && changed->IsWrittenHere();
+  if (!(parent && watches_.Watched(*parent)) && !may_be_own) {
     if (change.what & HostChange::kModified) show(WakeAction::kModify);
     if (change.what & HostChange::kAttributes) show(WakeAction::kAttributes);
     if (change.what & HostChange::kClosed) show(WakeAction::kCloseWrite);
@@ -140,9 +141,9 @@ void HostChanges::ShowMoveAway() { waker_.Show(*std::exchange(moved_, std::nullo
 
 void HostChanges::ForgetFile(const Node& node, uint16_t what) {
   if (!(what & (HostChange::kModified | HostChange::kAttributes))) return;
-  // What the container writes itself through a descriptor of the host's comes back as a change, and the kernel's pages
-  // are right. If somebody else writes at the same time they go when the kernel sees another time of change.
-  if ((what & HostChange::kModified) && !node.WroteLately()) {
+  // What the container writes itself through a descriptor of the host's may come back as a change, and the kernel's
+  // pages are right. If somebody else writes at the same time they go when the kernel sees another time of change.
+  if ((what & HostChange::kModified) && ((what & HostChange::kByOthers) || !node.WroteLately())) {
     caches_.ForgetContent(node.id());
   } else {
     caches_.ForgetAttributes(node.id());

@@ -82,6 +82,12 @@ TEST_F(HostChangesTest, PagesOfWhatTheContainerWritesStay) {
   EXPECT_THAT(Told({{1, HostChange::kModified, "f"}}), ElementsAre("attributes " + std::to_string(file_)));
 }
 
+TEST_F(HostChangesTest, ButNotIfOthersCertainlyWrote) {
+  (*nodes_.Find(file_))->Wrote();
+  EXPECT_THAT(Told({{1, HostChange::kModified | HostChange::kByOthers, "f"}}),
+              ElementsAre("content " + std::to_string(file_)));
+}
+
 TEST_F(HostChangesTest, WhenNewsAreLostEverythingGoes) {
   EXPECT_THAT(Told({{0, HostChange::kLost, ""}}),
               UnorderedElementsAre("name f in 1", "content 1", "content " + std::to_string(file_)));

@@ -133,11 +133,11 @@ class Node {
   std::atomic<bool> cache_outdated_ = false;
   std::atomic<int32_t> unseen_writers_ = 0;
   std::atomic<uint32_t> watch_ = 0;
+  std::atomic<int32_t> executors_ = 0;
   std::atomic<uint64_t> generation_ = 0;
   std::atomic<uint64_t> wrote_ = 0;
   std::atomic<int32_t> writers_ = 0;
   std::atomic<uint64_t> last_writer_left_ = 0;
-  std::atomic<int32_t> executors_ = 0;
   std::atomic<uint64_t> size_;
   std::atomic<uint64_t> content_;
   std::atomic<std::chrono::nanoseconds> no_default_acl_until_{};

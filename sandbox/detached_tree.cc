@@ -2,8 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+
+#include <algorithm>
+#include <memory>
+#include <string_view>
 
 #include "base/status.h"
 
@@ -28,7 +33,33 @@ absl::Status MapIds(const Fd& tree, const TreeIdMap& map) {
   }
 }
 
+// Only for who compares it, so it may have been moved meanwhile.
+std::vector<std::pair<dev_t, ino_t>> PlaceOf(const std::string& source) {
+  std::unique_ptr<char, decltype(&free)> path(realpath(source.c_str(), nullptr), &free);
+  if (path == nullptr) return {};
+  const std::string_view whole(path.get());
+  std::vector<std::pair<dev_t, ino_t>> place;
+  for (size_t end = 0; end != whole.npos; end = end + 1 < whole.size() ? whole.find('/', end + 1) : whole.npos) {
+    struct stat stat;
+    if (lstat(std::string(end == 0 ? "/" : whole.substr(0, end)).c_str(), &stat) != 0) return {};
+    place.emplace_back(stat.st_dev, stat.st_ino);
+  }
+  struct stat own;
+  if (lstat(path.get(), &own) != 0) return {};
+  if (whole.size() > 1) place.emplace_back(own.st_dev, own.st_ino);
+  return place;
+}
+
+bool Contains(const std::vector<std::pair<dev_t, ino_t>>& place, std::pair<dev_t, ino_t> directory) {
+  return std::find(place.begin(), place.end(), directory) != place.end();
+}
+
 }  // namespace
+
+bool DetachedTree::Overlaps(const DetachedTree& other) const {
+  if (place.empty() || other.place.empty()) return true;
+  return Contains(place, other.place.back()) || Contains(other.place, place.back());
+}
 
 absl::StatusOr<DetachedTree> OpenDetachedTree(const std::string& source, const MountAttributes& attributes,
                                               bool recursive, TreeTypes types, const TreeIdMap& id_map) {
@@ -39,6 +70,7 @@ absl::StatusOr<DetachedTree> OpenDetachedTree(const std::string& source, const M
   if (fstat(path.get(), &stat) != 0) return ErrnoStatus(errno, "stat");
   DetachedTree tree;
   tree.type = stat.st_mode & S_IFMT;
+  tree.place = PlaceOf(source);
   if (types == TreeTypes::kDirectoryOrFile && tree.type != S_IFDIR && tree.type != S_IFREG) {
     return absl::InvalidArgumentError("neither a directory nor a regular file");
   }

@@ -4,6 +4,8 @@
 #include <sys/types.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/fd.h"
@@ -16,6 +18,12 @@ namespace lisafs {
 struct DetachedTree {
   Fd fd;            // O_PATH.
   mode_t type = 0;  // S_IFDIR, S_IFREG; others if asked for.
+  // The file systems' and the files' numbers of the source, last, and of the directories that it is in. Empty if that
+  // could not be found out.
+  std::vector<std::pair<dev_t, ino_t>> place;
+
+  // Whether both show the same files, or one of them some of the other's.
+  bool Overlaps(const DetachedTree& other) const;
 };
 
 // What the root of a tree may be.

@@ -118,6 +118,27 @@ TEST_F(MountsTest, AFileIsATree) {
   EXPECT_EQ(tree->type, static_cast<mode_t>(S_IFREG));
 }
 
+TEST_F(MountsTest, TreesThatShowTheSameFilesOverlap) {
+  auto whole = Open("."), directory = Open("dir"), link = Open("link"), below = Open("dir/below"), file = Open("file");
+  for (auto* tree : {&whole, &directory, &link, &below, &file}) ASSERT_TRUE(tree->ok()) << tree->status();
+  EXPECT_TRUE(directory->Overlaps(*link));
+  EXPECT_TRUE(link->Overlaps(*directory));
+  EXPECT_TRUE(below->Overlaps(*directory));
+  EXPECT_TRUE(directory->Overlaps(*below));
+  EXPECT_TRUE(file->Overlaps(*whole));
+  EXPECT_TRUE(file->Overlaps(*file));
+  EXPECT_FALSE(file->Overlaps(*directory));
+  EXPECT_FALSE(directory->Overlaps(*file));
+  auto root = namespace_->Run([&] {
+    auto tree = OpenDetachedTree("/", {}, false);
+    EXPECT_TRUE(tree.ok() && tree->Overlaps(*file));
+    return tree.status();
+  });
+  EXPECT_TRUE(root.ok()) << root;
+  // What is not known could be anywhere.
+  EXPECT_TRUE(file->Overlaps(DetachedTree()));
+}
+
 TEST_F(MountsTest, OtherSourcesAreRefused) {
   EXPECT_EQ(Open("nowhere").status().code(), absl::StatusCode::kNotFound);
   absl::Status null = OpenDetachedTree("/dev/null", {}, false).status();

@@ -337,6 +337,56 @@ TEST_F(Waking, TheContainersOwnChangesAreNotRepeated) {
   EXPECT_EQ(std::count(texts.begin(), texts.end(), "0 delete moved"), 1);
 }
 
+// Small and large: the latter the kernel passes through.
+TEST_F(Waking, OfFilesThatTheContainerHasOpenForWriting) {
+  const Bundle bundle = MakeBundle();
+  WriteFile(Path("data/large"), std::string(1 << 20, 'x'));
+  Container container(*this, bundle, Id("open"));
+  ASSERT_NO_FATAL_FAILURE(WaitForWaker());
+  Watching watching(*this, container, {"/data"});
+  Process writer(RuntimeCommand({"exec", container.id(), "sh", "-c",
+                                 "mkfifo /go; exec 3>>/data/f 4<>/data/large; echo a >&3; echo a >&4; "
+                                 "while read x </go; do echo b >&3; echo b >&4; done"}),
+                 RunOptions{});
+  auto append = [&](const char* name) {
+    const Fd file(open(Path(name).c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+    EXPECT_EQ(::write(file.get(), "host", 4), 4);
+  };
+  EXPECT_TRUE(Eventually(kPatience, [&] {
+    const auto texts = watching.Texts();
+    return std::count(texts.begin(), texts.end(), "0 modify large") == 1;
+  })) << testing::PrintToString(watching.Texts());
+  watching.ExpectQuiet();
+  // Right after the container has written as well.
+  watching.After([&] { append("data/f"); }, "0 modify f");
+  watching.After([&] { append("data/f"); }, "0 close-write f");
+  watching.After([&] { append("data/large"); }, "0 modify large");
+  watching.After([&] { EXPECT_EQ(chmod(Path("data/f").c_str(), 0600), 0); }, "0 attrib f");
+  EXPECT_EQ(container.Exec("cat /data/f; tail -c 4 /data/large").out, "contenta\nhosthosthost");
+  // What it writes itself is told once.
+  for (int i = 0; i < 5; ++i) {
+    const std::vector<std::string> before = watching.Texts();
+    EXPECT_TRUE(container.Exec("echo x > /go").ok());
+    usleep(100'000);
+    const std::vector<std::string> texts = watching.Texts();
+    EXPECT_THAT(std::vector(texts.begin() + static_cast<ptrdiff_t>(before.size()), texts.end()),
+                ElementsAre("0 modify f", "0 modify large"));
+  }
+}
+
+// What is written by way of one of them is news for the other.
+TEST_F(Waking, OfTwoMountsOfOneDirectory) {
+  Bundle bundle = MakeBundle();
+  bundle.AddBind(Path("data"), "/again");
+  bundle.AddBind(Path("data/d"), "/below");
+  Container container(*this, bundle, Id("two"));
+  ASSERT_NO_FATAL_FAILURE(WaitForWaker());
+  Watching watching(*this, container, {"/again", "/below"});
+  watching.After([&] { container.Exec("echo a > /data/f"); }, "0 modify f");
+  watching.After([&] { container.Exec("echo a > /data/d/g"); }, "1 modify g");
+  watching.After([&] { container.Exec("echo a > /data/new"); }, "0 create new");
+}
+
 TEST_F(Waking, AStormIsSurvived) {
   constexpr int kFiles = 10'000;
   Container container(*this, MakeBundle(), Id("storm"));
