@@ -139,8 +139,9 @@ void HostChanges::ShowMove(NodeRef directory, const HostChange& change) {
 
 void HostChanges::ShowMoveAway() { waker_.Show(*std::exchange(moved_, std::nullopt)); }
 
-void HostChanges::ForgetFile(const Node& node, uint16_t what) {
+void HostChanges::ForgetFile(Node& node, uint16_t what) {
   if (!(what & (HostChange::kModified | HostChange::kAttributes))) return;
+  if (what & HostChange::kAttributes) node.XattrWasSet();
   // What the container writes itself through a descriptor of the host's may come back as a change, and the kernel's
   // pages are right. If somebody else writes at the same time they go when the kernel sees another time of change.
   if ((what & HostChange::kModified) && ((what & HostChange::kByOthers) || !node.WroteLately())) {

@@ -36,7 +36,7 @@ class HostChanges {
   void Apply(const HostChange& change);
   void ForgetEverything(bool unwatched);
   // What is cached of the file that `node` is.
-  void ForgetFile(const Node& node, uint16_t what);
+  void ForgetFile(Node& node, uint16_t what);
   // What happened to `name` in the directory, which has led to `child` so far; without a name to the directory itself.
   void Show(NodeRef directory, const HostChange& change);
   void ShowMove(NodeRef directory, const HostChange& change);

@@ -77,6 +77,15 @@ TEST_F(HostChangesTest, OfFiles) {
   EXPECT_THAT(Told({{99, HostChange::kCreated, "x"}}), IsEmpty());
 }
 
+TEST_F(HostChangesTest, OfAttributesAFileLacked) {
+  auto lacks = [&] { return (*nodes_.Find(file_))->lacks_xattr_until() > MonotonicNanoseconds(); };
+  (*nodes_.Find(file_))->LacksXattrFor(uint64_t{3600} * 1'000'000'000, 0);
+  Told({{1, HostChange::kModified, "f"}});
+  EXPECT_TRUE(lacks());
+  Told({{1, HostChange::kAttributes, "f"}});
+  EXPECT_FALSE(lacks());
+}
+
 TEST_F(HostChangesTest, PagesOfWhatTheContainerWritesStay) {
   (*nodes_.Find(file_))->Wrote();
   EXPECT_THAT(Told({{1, HostChange::kModified, "f"}}), ElementsAre("attributes " + std::to_string(file_)));

@@ -182,13 +182,15 @@ void InodeTable::CountLookup(Node& node) {
   if (node.lookups_++ == 0) node.refs_.fetch_add(1, std::memory_order_relaxed);
 }
 
-void InodeTable::Forget(uint64_t id, uint64_t count) {
+bool InodeTable::Forget(uint64_t id, uint64_t count) {
   Locked lock(*this);
   Node** found = nodes_.Find(id);
-  if (found == nullptr || (*found)->lookups_ == 0) return;
+  if (found == nullptr || (*found)->lookups_ == 0) return true;
   Node* node = *found;
   node->lookups_ -= std::min(count, node->lookups_);
-  if (node->lookups_ == 0) UnrefHere(lock, node);
+  if (node->lookups_ > 0) return false;
+  UnrefHere(lock, node);
+  return true;
 }
 
 void InodeTable::Unlinked(const Node& parent, std::string_view name) {

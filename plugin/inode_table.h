@@ -63,8 +63,8 @@ class InodeTable {
   uint64_t InternUnnamed(const Statx& stat, Fdid fd);
   // Counts another one of a node that is known.
   void CountLookup(Node& node);
-  // Takes back `count` of the kernel's lookups.
-  void Forget(uint64_t id, uint64_t count);
+  // Takes back `count` of the kernel's lookups. Whether it knows the node no more.
+  bool Forget(uint64_t id, uint64_t count);
 
   // A node, and the way to it for who only wants to look at it: if it has no control FD but its parent has, the parent
   // and the name in it, which may lead elsewhere by now. Otherwise `parent` is empty.

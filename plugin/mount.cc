@@ -67,7 +67,11 @@ void Mount::FollowPolicy() {
   // Before the first look at what holds.
   if (&policy_ != &kNoRestrictions) {
     follower_.emplace(policy_, operations_.nodes(), operations_.absent(), *kernel_,
-                      PolicyFollower::OthersChange{.before_drop = [this] { FollowHost(); },
+                      PolicyFollower::OthersChange{.before_drop =
+                                                       [this] {
+                                                         operations_.DropAllKeptOpen();
+                                                         FollowHost();
+                                                       },
                                                    .after_drop = [this] { operations_.WatchKnown(); }});
   }
   FollowHost();

@@ -69,13 +69,14 @@ class Node {
   void NamesChanged() {
     if (auto* listing = listing_.load(std::memory_order_acquire)) listing->Changed();
   }
-  // How long the directory may be taken to have no default access control list.
-  std::chrono::nanoseconds no_default_acl_until() const {
-    return no_default_acl_until_.load(std::memory_order_relaxed);
+  // How long a directory may be taken to have no default access control list, and another file no capabilities: what
+  // the kernel or we ask for at each creation and change.
+  // `until` is from before it was found to lack them, or 0 if it is new: if they were set since, it does not count.
+  uint64_t lacks_xattr_until() const { return lacks_xattr_until_.load(std::memory_order_acquire); }
+  void LacksXattrFor(uint64_t nanoseconds, uint64_t until) {
+    lacks_xattr_until_.compare_exchange_strong(until, MonotonicNanoseconds() + nanoseconds, std::memory_order_acq_rel);
   }
-  void HasNoDefaultAclUntil(std::chrono::nanoseconds then) {
-    no_default_acl_until_.store(then, std::memory_order_relaxed);
-  }
+  void XattrWasSet() { lacks_xattr_until_.store(MonotonicNanoseconds(), std::memory_order_release); }
 
   // Open files that the kernel passes through and that may be mapped for writing: what is written to the mapping
   // changes the file without the kernel doubting the attributes that it was told.
@@ -89,9 +90,8 @@ class Node {
     writers_.fetch_add(change, std::memory_order_relaxed);
     if (change < 0) last_writer_left_.store(MonotonicNanoseconds(), std::memory_order_relaxed);
   }
-  bool IsWrittenHere() const {
-    return writers_.load(std::memory_order_relaxed) != 0 || IsLately(last_writer_left_.load(std::memory_order_relaxed));
-  }
+  bool has_writers() const { return writers_.load(std::memory_order_relaxed) != 0; }
+  bool IsWrittenHere() const { return has_writers() || IsLately(last_writer_left_.load(std::memory_order_relaxed)); }
   // Open files of the container's that are, or are about to be, executed.
   void CountExecutors(int change) { executors_.fetch_add(change); }
   bool IsExecuted() const { return executors_.load() != 0; }
@@ -140,7 +140,7 @@ class Node {
   std::atomic<uint64_t> last_writer_left_ = 0;
   std::atomic<uint64_t> size_;
   std::atomic<uint64_t> content_;
-  std::atomic<std::chrono::nanoseconds> no_default_acl_until_{};
+  std::atomic<uint64_t> lacks_xattr_until_ = 0;
   std::atomic<DirectoryListing*> listing_ = nullptr;  // Made when it is first asked for.
   // NodeRefs, names that have this as parent, and one for all the kernel's lookups together. Falls to 0 only under the
   // table's lock.

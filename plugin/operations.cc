@@ -171,6 +171,7 @@ int Operations::ServeUncounted(std::span<const std::byte> request, Reply& reply)
     if (*served) return 0;
   }
   if (entry.effect == Dispatch::kChanges && options_.read_only) return EROFS;
+  if (header->opcode == FUSE_OPEN && opens_by_itself_ && exclusive()) return ENOSYS;
   // The host's descriptors would still serve, but a file system that is half gone is worse than one that is gone.
   if (entry.effect != Dispatch::kGivesBack && !client_.connected()) return EIO;
   Call call{*header, arguments};
@@ -179,6 +180,7 @@ int Operations::ServeUncounted(std::span<const std::byte> request, Reply& reply)
   // kept for later; nothing has been done yet.
   for (bool told = false; !served && served.error() == Errno(EMFILE); told = true) {
     if (!told) {
+      DropAllKeptOpen();
       client_.FlushClosed();
     } else if (!nodes_.ReduceBudget()) {
       break;
@@ -210,7 +212,7 @@ void Operations::WatchKnown() {
 }
 
 void Operations::TakeBack(Reply& reply) {
-  for (uint64_t id : reply.looked_up) nodes_.Forget(id, 1);
+  for (uint64_t id : reply.looked_up) ForgetNode(id, 1);
   if (reply.opened != 0) RemoveHandle(reply.opened);
   reply.Reset();
 }

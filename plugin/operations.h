@@ -18,6 +18,7 @@
 #include "plugin/inode_table.h"
 #include "plugin/io_modes.h"
 #include "plugin/open_directories.h"
+#include "plugin/open_file_cache.h"
 #include "plugin/request.h"
 #include "plugin/waker_link.h"
 #include "plugin/watches.h"
@@ -39,6 +40,9 @@ inline constexpr Lifetime kShortLifetime = {1};
 inline constexpr Lifetime kBriefLifetime = {0, 50'000'000};
 
 inline constexpr std::string_view kDefaultAcl = "system.posix_acl_default";
+inline constexpr std::string_view kCapabilities = "security.capability";
+// Nanoseconds for which a file is taken to lack them, as far as nobody is heard to change that.
+inline constexpr uint64_t kXattrLifetime = kShortLifetime.seconds * uint64_t{1'000'000'000};
 
 struct MountOptions {
   bool read_only = false;
@@ -70,6 +74,8 @@ class Operations {
   Result<Fd> Subscribe();
   // What the kernel knows already is watched as if it had been looked into now: there may be those who watch it.
   void WatchKnown();
+  // For when others begin to change the files: closes what is kept open for those who open it again.
+  void DropAllKeptOpen();
   // Whether nobody else changes the files at the moment.
   bool exclusive() const { return options_.exclusive && !(options_.policy->Restrictions() & kShared); }
   InodeTable& nodes() { return nodes_; }
@@ -174,6 +180,8 @@ class Operations {
 
   // Shared by several of them.
 
+  // Takes back the kernel's lookups of a node.
+  void ForgetNode(uint64_t nodeid, uint64_t lookups);
   // What `name` in the directory is now. ENOENT if nothing.
   Result<Statx> StatChild(const Pinned& directory, std::string_view name);
   // A node's attributes, by its control FD if it has one, and otherwise by its name.
@@ -221,11 +229,18 @@ class Operations {
   Result<std::shared_ptr<Handle>> OpenNode(const Pinned& node, uint32_t flags);
   // Whether the open file's content is what the kernel has cached of it.
   bool IsUnchanged(const Handle& handle);
+  // A file that was opened before and is open still, for a request to open it with `flags`; null if there is none.
+  std::shared_ptr<Handle> FindKeptOpen(uint64_t nodeid, uint32_t flags);
+  // Keeps what was opened with `flags` for the next one, if that can be. / No more, since the file is changed.
+  void KeepOpen(const std::shared_ptr<Handle>& handle, uint32_t flags);
+  void DropKeptOpen(uint64_t nodeid);
   // Tells the kernel of an open file, and how to read and write it. `is_new`: it has just been made.
   void AddHandle(std::shared_ptr<Handle> handle, bool is_new, fuse_open_out& open, Reply& reply);
   void RemoveHandle(uint64_t fh);
+  // The open file `fh`; or the node's, if that is 0 since the kernel has opened it by itself.
+  Result<std::shared_ptr<Handle>> FindOpen(uint64_t nodeid, uint64_t fh);
+  Result<std::shared_ptr<Handle>> FindData(uint64_t nodeid, uint64_t fh);
   // Whether the handle's file is to be used by the descriptor that the server donated.
-  Result<std::shared_ptr<Handle>> FindData(uint64_t fh);
   bool UsesHost(const Handle& handle) const {
     return handle.host && !(options_.policy->Restrictions() & kBypassDonated);
   }
@@ -238,12 +253,16 @@ class Operations {
 
   Client& client_;
   const MountOptions options_;
+  // Whether the kernel is told that it need not ask before it opens a file, nor say when it is closed: there is nothing
+  // to be done then but to pass it through.
+  const bool opens_by_itself_ = options_.read_only && options_.exclusive && !options_.passthrough_from;
   const Identity root_;
   InodeTable nodes_;
   AbsentNames absent_;
   HandleTable handles_;
   IoModes io_modes_;
   OpenDirectories open_directories_;
+  OpenFileCache open_files_;
   Watches watches_;
   std::atomic<bool> generations_differ_ = false;  // Some node's is not 0.
   WakerLink waker_;

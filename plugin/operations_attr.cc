@@ -49,15 +49,19 @@ Status Operations::Lookup(Call& call, const None&, Reply& reply) {
 
 Status Operations::Forget(Call& call, const fuse_forget_in& in, Reply& reply) {
   reply.ExpectNone();
-  nodes_.Forget(call.header.nodeid, in.nlookup);
+  ForgetNode(call.header.nodeid, in.nlookup);
   return {};
+}
+
+void Operations::ForgetNode(uint64_t nodeid, uint64_t lookups) {
+  if (nodes_.Forget(nodeid, lookups)) DropKeptOpen(nodeid);
 }
 
 Status Operations::BatchForget(Call& call, const fuse_batch_forget_in& in, Reply& reply) {
   reply.ExpectNone();
   for (uint32_t i = 0; i < in.count; ++i) {
     LISAFS_ASSIGN_OR_RETURN(auto one, call.arguments.Take<fuse_forget_one>());
-    nodes_.Forget(one.nodeid, one.nlookup);
+    ForgetNode(one.nodeid, one.nlookup);
   }
   return {};
 }
@@ -117,6 +121,7 @@ Status Operations::SetAttr(Call& call, const fuse_setattr_in& in, Reply& reply) 
   if (in.valid & FATTR_SIZE) {
     request.mask |= STATX_SIZE;
     request.size = in.size;
+    DropKeptOpen(call.header.nodeid);
   }
   if (in.valid & (FATTR_ATIME | FATTR_ATIME_NOW)) {
     request.mask |= STATX_ATIME;
@@ -202,7 +207,7 @@ Result<Statx> Operations::StatNode(uint64_t nodeid) {
 
 Result<Statx> Operations::StatNodeOrHandle(uint64_t nodeid, uint32_t flags, uint64_t fh) {
   if (!(flags & FUSE_GETATTR_FH)) return StatNode(nodeid);
-  LISAFS_ASSIGN_OR_RETURN(auto handle, handles_.Find(fh));
+  LISAFS_ASSIGN_OR_RETURN(auto handle, FindOpen(nodeid, fh));
   LISAFS_ASSIGN_OR_RETURN(StatResp response, client_.Call<Mid::kFStat>({handle->fd}));
   handle->node->Saw(response.stat);
   return response.stat;

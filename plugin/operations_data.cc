@@ -29,14 +29,14 @@ Status Done(int result) {
 }  // namespace
 
 // An open file, for work on its data. The host's disk may be slow.
-Result<std::shared_ptr<Handle>> Operations::FindData(uint64_t fh) {
-  auto handle = handles_.Find(fh);
+Result<std::shared_ptr<Handle>> Operations::FindData(uint64_t nodeid, uint64_t fh) {
+  auto handle = FindOpen(nodeid, fh);
   if (handle && (*handle)->host) GiveTurnAway();
   return handle;
 }
 
-Status Operations::Read(Call&, const fuse_read_in& in, Reply& reply) {
-  LISAFS_ASSIGN_OR_RETURN(auto handle, FindData(in.fh));
+Status Operations::Read(Call& call, const fuse_read_in& in, Reply& reply) {
+  LISAFS_ASSIGN_OR_RETURN(auto handle, FindData(call.header.nodeid, in.fh));
   auto into = reply.room().first(std::min<size_t>(in.size, kMaxTransfer));
   Result<size_t> count =
       UsesHost(*handle)
@@ -49,7 +49,7 @@ Status Operations::Read(Call&, const fuse_read_in& in, Reply& reply) {
 
 Status Operations::Write(Call& call, const fuse_write_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(auto data, call.arguments.TakeBytes(in.size));
-  LISAFS_ASSIGN_OR_RETURN(auto handle, FindData(in.fh));
+  LISAFS_ASSIGN_OR_RETURN(auto handle, FindData(call.header.nodeid, in.fh));
   // The host takes set-id bits from a file that this process writes to, since it has no capabilities. Whether they go
   // is for the container's kernel to say, so such a file is written by the server.
   bool set_id = handle->node->mode() & (S_ISUID | S_ISGID);
@@ -68,8 +68,8 @@ Status Operations::Write(Call& call, const fuse_write_in& in, Reply& reply) {
   return {};
 }
 
-Status Operations::FSync(Call&, const fuse_fsync_in& in, Reply&) {
-  LISAFS_ASSIGN_OR_RETURN(auto handle, FindData(in.fh));
+Status Operations::FSync(Call& call, const fuse_fsync_in& in, Reply&) {
+  LISAFS_ASSIGN_OR_RETURN(auto handle, FindData(call.header.nodeid, in.fh));
   bool data_only = in.fsync_flags & FUSE_FSYNC_FDATASYNC;
   if (UsesHost(*handle)) return Done(data_only ? fdatasync(handle->host.get()) : fsync(handle->host.get()));
   if (data_only && client_.Supports(Mid::kFDataSync)) {
@@ -81,7 +81,7 @@ Status Operations::FSync(Call&, const fuse_fsync_in& in, Reply&) {
 }
 
 Status Operations::FAllocate(Call& call, const fuse_fallocate_in& in, Reply& reply) {
-  LISAFS_ASSIGN_OR_RETURN(auto handle, FindData(in.fh));
+  LISAFS_ASSIGN_OR_RETURN(auto handle, FindData(call.header.nodeid, in.fh));
   bool set_id = handle->node->mode() & (S_ISUID | S_ISGID);
   if (UsesHost(*handle) && !set_id) {
     return Done(fallocate(handle->host.get(), static_cast<int>(in.mode), static_cast<off_t>(in.offset),
@@ -98,8 +98,8 @@ Status Operations::FAllocate(Call& call, const fuse_fallocate_in& in, Reply& rep
 }
 
 // Only SEEK_DATA and SEEK_HOLE come here.
-Status Operations::LSeek(Call&, const fuse_lseek_in& in, Reply& reply) {
-  LISAFS_ASSIGN_OR_RETURN(auto handle, FindData(in.fh));
+Status Operations::LSeek(Call& call, const fuse_lseek_in& in, Reply& reply) {
+  LISAFS_ASSIGN_OR_RETURN(auto handle, FindData(call.header.nodeid, in.fh));
   if (in.whence != SEEK_DATA && in.whence != SEEK_HOLE) return Fail(EINVAL);
   auto& out = reply.Append<fuse_lseek_out>();
   if (UsesHost(*handle)) {
@@ -121,9 +121,9 @@ Status Operations::LSeek(Call&, const fuse_lseek_in& in, Reply& reply) {
   return {};
 }
 
-Status Operations::CopyFileRange(Call&, const fuse_copy_file_range_in& in, Reply& reply) {
-  LISAFS_ASSIGN_OR_RETURN(auto from, FindData(in.fh_in));
-  LISAFS_ASSIGN_OR_RETURN(auto to, FindData(in.fh_out));
+Status Operations::CopyFileRange(Call& call, const fuse_copy_file_range_in& in, Reply& reply) {
+  LISAFS_ASSIGN_OR_RETURN(auto from, FindData(call.header.nodeid, in.fh_in));
+  LISAFS_ASSIGN_OR_RETURN(auto to, FindData(in.nodeid_out, in.fh_out));
   // EOPNOTSUPP has the kernel copy by reading and writing.
   if (to->node->mode() & (S_ISUID | S_ISGID)) return Fail(EOPNOTSUPP);
   if (!UsesHost(*from) || !UsesHost(*to)) {

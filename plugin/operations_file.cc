@@ -3,8 +3,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include <chrono>
-
 #include "plugin/operations.h"
 
 namespace lisafs {
@@ -20,12 +18,53 @@ constexpr int kCreateTries = 100;
 }  // namespace
 
 Status Operations::Open(Call& call, const fuse_open_in& in, Reply& reply) {
+  auto& open = reply.Append<fuse_open_out>();
+  if (auto kept = FindKeptOpen(call.header.nodeid, in.flags)) {
+    AddHandle(std::move(kept), false, open, reply);
+    return {};
+  }
   LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(call.header.nodeid));
   LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(node, in.flags));
   if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) LISAFS_RETURN_IF_ERROR(DropSetId(node, reply));
   if (handle->executes) waker_.AwaitClosed(node.node());
-  AddHandle(std::move(handle), false, reply.Append<fuse_open_out>(), reply);
+  AddHandle(handle, false, open, reply);
+  KeepOpen(handle, in.flags);
   return {};
+}
+
+Result<std::shared_ptr<Handle>> Operations::FindOpen(uint64_t nodeid, uint64_t fh) {
+  if (fh != 0 || !opens_by_itself_) return handles_.Find(fh);
+  if (auto kept = FindKeptOpen(nodeid, O_RDONLY)) return kept;
+  LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(nodeid));
+  LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(node, O_RDONLY));
+  KeepOpen(handle, O_RDONLY);
+  return handle;
+}
+
+std::shared_ptr<Handle> Operations::FindKeptOpen(uint64_t nodeid, uint32_t flags) {
+  if (flags & (O_ACCMODE | O_TRUNC)) {
+    DropKeptOpen(nodeid);
+    return nullptr;
+  }
+  if (!exclusive()) return nullptr;
+  return open_files_.Find(nodeid, options_.policy->Restrictions());
+}
+
+void Operations::KeepOpen(const std::shared_ptr<Handle>& handle, uint32_t flags) {
+  const uint32_t restrictions = options_.policy->Restrictions();
+  if ((flags & (O_ACCMODE | O_TRUNC)) || !exclusive() || handle->node->has_writers()) return;
+  // Who is revoked or limited asks for each.
+  if (restrictions & (kRevoked | kLimited)) return;
+  io_modes_.Enter(handle, false, nullptr);
+  if (auto gone = open_files_.Keep(handle, restrictions)) io_modes_.Leave(*gone);
+}
+
+void Operations::DropKeptOpen(uint64_t nodeid) {
+  if (auto gone = open_files_.Drop(nodeid)) io_modes_.Leave(*gone);
+}
+
+void Operations::DropAllKeptOpen() {
+  for (const auto& handle : open_files_.DropAll()) io_modes_.Leave(*handle);
 }
 
 Status Operations::Create(Call& call, const fuse_create_in& in, Reply& reply) {
@@ -60,6 +99,7 @@ Result<bool> Operations::TryCreate(const Pinned& directory, std::string_view nam
       (void)client_.Call<Mid::kUnlinkAt>({.dir_fd = directory.fd(), .name = name});
       return Fail(node.error());
     }
+    node->node().LacksXattrFor(kXattrLifetime, 0);
     AddHandle(std::make_shared<Handle>(client_, *std::move(node), created->open_fd, donated.Take(0), in.flags), true,
               open, reply);
     SetAttributeLifetime(entry, entry.nodeid);
@@ -75,6 +115,7 @@ Result<bool> Operations::TryCreate(const Pinned& directory, std::string_view nam
   AddEntry(directory, name, Inode{.stat = *stat}, entry, reply);
   auto node = nodes_.Pin(entry.nodeid);
   if (!node) return gone(node.error()) ? Result<bool>(false) : Fail(node.error());
+  DropKeptOpen(entry.nodeid);
   LISAFS_ASSIGN_OR_RETURN(auto handle, OpenNode(*node, in.flags));
   if (in.open_flags & FUSE_OPEN_KILL_SUIDGID) LISAFS_RETURN_IF_ERROR(DropSetId(*node, reply));
   AddHandle(std::move(handle), false, open, reply);
@@ -182,12 +223,12 @@ CreateCommon Operations::Creation(const Pinned& directory, const fuse_in_header&
 uint32_t Operations::Masked(const Pinned& directory, uint32_t mode, uint32_t umask) {
   if ((mode & umask) == 0) return mode;
   Node& node = directory.node();
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  if (node.no_default_acl_until() <= now) {
+  const uint64_t until = node.lacks_xattr_until();
+  if (until <= MonotonicNanoseconds()) {
     Status has_one =
         client_.Call<Mid::kFGetXattr>({.fd = directory.fd(), .name = kDefaultAcl}, [](const StringResp&) {});
     if (has_one) return mode;
-    node.HasNoDefaultAclUntil(now + std::chrono::seconds(kShortLifetime.seconds));
+    node.LacksXattrFor(kXattrLifetime, until);
   }
   return mode & ~umask;
 }

@@ -280,5 +280,32 @@ TEST_F(OperationsTest, Xattrs) {
   EXPECT_EQ(Ask(FUSE_SETXATTR, a, set, "user.x", std::string(65536, 'v')).error, E2BIG);
 }
 
+// The kernel asks for them before each change of a file's content or owner.
+TEST_F(OperationsTest, CapabilitiesThatAFileLacksAreNotAskedForAgain) {
+  client.Add("a", S_IFREG | 0644);
+  const uint64_t a = LookUp(kRoot, "a");
+  auto get = [&](uint64_t node) { return Ask(FUSE_GETXATTR, node, fuse_getxattr_in{}, "security.capability").error; };
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(get(a), ENODATA);
+  EXPECT_EQ(client.calls[Mid::kFGetXattr], 1);
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(Ask(FUSE_GETXATTR, a, fuse_getxattr_in{}, "security.other").error, ENODATA);
+  EXPECT_EQ(client.calls[Mid::kFGetXattr], 3);
+  // A new one has none.
+  Answer made = Ask(FUSE_CREATE, kRoot, fuse_create_in{.flags = O_RDWR, .mode = S_IFREG | 0644}, "new");
+  EXPECT_EQ(get(made.As<fuse_entry_out>().nodeid), ENODATA);
+  EXPECT_EQ(client.calls[Mid::kFGetXattr], 3);
+  // Until it is given some,
+  const uint32_t set[2] = {5, 0};
+  EXPECT_EQ(Ask(FUSE_SETXATTR, a, set, "security.capability", "hello").error, 0);
+  EXPECT_EQ(get(a), 0);
+  EXPECT_EQ(Ask(FUSE_REMOVEXATTR, a, "security.capability").error, 0);
+  // also while it is found to have none.
+  client.on_call = [&](Mid mid) {
+    if (mid == Mid::kFGetXattr) (*operations().nodes().Find(a))->XattrWasSet();
+  };
+  const int before = client.calls[Mid::kFGetXattr];
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(get(a), ENODATA);
+  EXPECT_EQ(client.calls[Mid::kFGetXattr], before + 2);
+}
+
 }  // namespace
 }  // namespace lisafs

@@ -28,13 +28,18 @@ Status Operations::SetXattr(Call& call, const None&, Reply&) {
        .flags = in.flags,
        .name = name,
        .value = std::string_view(reinterpret_cast<const char*>(value.data()), value.size())}));
-  if (name == kDefaultAcl) node.node().HasNoDefaultAclUntil({});
+  if (name == kDefaultAcl || name == kCapabilities) node.node().XattrWasSet();
   return {};
 }
 
 Status Operations::GetXattr(Call& call, const fuse_getxattr_in& in, Reply& reply) {
   LISAFS_ASSIGN_OR_RETURN(std::string_view name, call.arguments.TakeName());
-  LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(call.header.nodeid));
+  LISAFS_ASSIGN_OR_RETURN(NodeRef file, nodes_.Find(call.header.nodeid));
+  // The kernel asks before it writes to a file or changes its owner.
+  const bool of_capabilities = name == kCapabilities && !file->is_directory();
+  const uint64_t until = file->lacks_xattr_until();
+  if (of_capabilities && until > MonotonicNanoseconds()) return Fail(ENODATA);
+  LISAFS_ASSIGN_OR_RETURN(Pinned node, nodes_.Pin(file));
   Status got = client_.Call<Mid::kFGetXattr>(
       {.fd = node.fd(), .size = in.size, .name = name}, [&](const StringResp& response) -> Status {
         // Size 0 asks for the value's size alone.
@@ -51,6 +56,7 @@ Status Operations::GetXattr(Call& call, const fuse_getxattr_in& in, Reply& reply
     reply.Append<fuse_getxattr_out>();
     return {};
   }
+  if (of_capabilities && !got && got.error() == Errno(ENODATA)) file->LacksXattrFor(kXattrLifetime, until);
   // Of a deleted file, which servers refuse. Where the kernel asks for itself it would take that for a broken
   // attribute, and not run a deleted program.
   if (!got && got.error() == Errno(EINVAL) && !name.starts_with("user.")) return Fail(ENODATA);
