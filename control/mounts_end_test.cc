@@ -125,7 +125,7 @@ TEST_F(MountsTest, HowLongOneTakes) {
   std::sort(added.begin(), added.end());
   std::sort(removed.begin(), removed.end());
   printf("AddMount: median %.1f ms, least %.1f ms; RemoveMount: median %.1f ms\n", added[10], added[0], removed[10]);
-  EXPECT_LT(added[10], 2000);
+  EXPECT_LT(added[10], 10'000);
 }
 
 // Kills lisafsd at any moment while mounts are added and removed and policies changed, a hundred times, and looks each
@@ -201,9 +201,9 @@ TEST_F(MountsTest, LisafsdMayBeKilledAtAnyMoment) {
     known = there;
     if (HasFailure()) break;
   }
+  EXPECT_TRUE(!real || Eventually([&] { return used > 100; })) << used;
   stop = true;
   user.join();
-  EXPECT_TRUE(!real || used > 100) << used;
   v1::Sandbox after;
   ASSERT_TRUE(Get("web", &after).ok());
   EXPECT_EQ(after.gofer_pid(), sandbox_.gofer_pid());

@@ -82,15 +82,14 @@ TEST_F(PrometheusTest, ARealOneScrapesAndAnswers) {
   if (!std::filesystem::exists(kPrometheus)) GTEST_SKIP() << "needs " << kPrometheus;
   ASSERT_TRUE(Create(Request("web")).ok());
   StartPrometheus();
-  const auto patience = std::chrono::seconds(60);
-  EXPECT_TRUE(Eventually([&] { return Query("up{job=\"lisafs\"}") == "1"; }, patience))
+  EXPECT_TRUE(Eventually([&] { return Query("up{job=\"lisafs\"}") == "1"; }))
       << ReadFile(directory_ + "/prometheus.log");
-  EXPECT_TRUE(Eventually([&] { return Query("lisafs_sandboxes{state=\"running\"}") == "1"; }, patience));
+  EXPECT_TRUE(Eventually([&] { return Query("lisafs_sandboxes{state=\"running\"}") == "1"; }));
   EXPECT_EQ(Query("count(lisafs_mount_control_fds{sandbox=\"web\"})"), "2");
   EXPECT_EQ(Query("lisafs_control_calls_total{method=\"CreateSandbox\",code=\"OK\"}"), "1");
   EXPECT_EQ(Query("lisafs_process_resident_memory_bytes{program=\"gofer\"} > bool 0"), "1");
   ASSERT_TRUE(Delete("web").ok());
-  EXPECT_TRUE(Eventually([&] { return Query("lisafs_sandboxes{state=\"running\"}") == "0"; }, patience));
+  EXPECT_TRUE(Eventually([&] { return Query("lisafs_sandboxes{state=\"running\"}") == "0"; }));
 }
 
 // By Prometheus's own linter.

@@ -31,7 +31,7 @@ TEST_F(RecordTest, FilesAreNamedWithWhatWasDone) {
   v1::Sandbox sandbox;
   ASSERT_TRUE(Create(Request("web"), &sandbox).ok());
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
   auto reader = stub_->RecordAccess(&context, Of("web", "/"));
   v1::RecordAccessResponse response;
   ASSERT_TRUE(reader->Read(&response)) << reader->Finish().error_message();

@@ -50,7 +50,7 @@ class RolesTest : public ServiceTest {
 // What that process does: 0 if all was as it should be for a reader.
 int ReaderMain(const std::string& socket) {
   auto channel = grpc::CreateChannel("unix:" + socket, grpc::InsecureChannelCredentials());
-  if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(5))) return 2;
+  if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(10))) return 2;
   auto stub = v1::Control::NewStub(channel);
   grpc::ClientContext list_context;
   v1::ListSandboxesResponse sandboxes;
@@ -120,7 +120,7 @@ TEST_F(RolesTest, EveryCallOfTheDefinitionIsServed) {
 }
 
 TEST_F(RolesTest, ACallerThatAsksTooMuchIsTurnedAway) {
-  ASSERT_NO_FATAL_FAILURE(Restart("[limits]\ncalls_per_second = 20\nstreams_per_caller = 2\nmessage_bytes = 65536\n"));
+  ASSERT_NO_FATAL_FAILURE(Restart("[limits]\ncalls_per_second = 5\nstreams_per_caller = 2\nmessage_bytes = 65536\n"));
   grpc::ClientContext first_context, second_context, third_context;
   v1::WatchEventsResponse event;
   auto first = stub_->WatchEvents(&first_context, {});

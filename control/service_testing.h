@@ -23,7 +23,7 @@ namespace v1 = control::v1;
 std::string ReadFile(const std::string& path);
 
 // Asks again and again; false if it did not hold before `patience` was over.
-bool Eventually(const std::function<bool()>& holds, std::chrono::milliseconds patience = std::chrono::seconds(10));
+bool Eventually(const std::function<bool()>& holds, std::chrono::milliseconds patience = std::chrono::seconds(60));
 
 // A loopback port that was free a moment ago.
 int FreePort();

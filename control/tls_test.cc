@@ -69,13 +69,13 @@ class TlsTest : public ServiceTest {
   }
   static grpc::Status ListAs(v1::Control::Stub& stub) {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
     v1::ListSandboxesResponse response;
     return stub.ListSandboxes(&context, {}, &response);
   }
   static grpc::Status DeleteAs(v1::Control::Stub& stub) {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
     v1::DeleteSandboxRequest request;
     request.set_id("web");
     v1::DeleteSandboxResponse response;

@@ -20,7 +20,7 @@ class Watch {
  public:
   Watch(v1::Control::Stub& stub, const v1::WatchEventsRequest& request)
       : reader_(stub.WatchEvents(&context_, request)) {
-    context_.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+    context_.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
     EXPECT_TRUE(reader_->Read(&first_));
     EXPECT_EQ(first_.events_size(), 0);
     token_ = first_.resume_token();

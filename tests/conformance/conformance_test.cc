@@ -143,7 +143,7 @@ TEST_P(ConformanceTest, Case) {
     ASSERT_TRUE(ran.has_value()) << "the server does not announce " << MessageName(test_case->needs);
     failures = std::move(*ran);
   }
-  auto ran = server.Wait(std::chrono::seconds(5));
+  auto ran = server.Wait(tests::kPatience);
   std::string ended = ran.timed_out ? "it goes on" : Text("status", ran.status);
   std::string wanted = expectations().Wanted(test_case->name, "server ends", "status 0");
   if (ended != wanted) failures.push_back({"server ends", wanted, ended});

@@ -202,7 +202,7 @@ TEST_F(AddedMounts, OpenFilesFeelAChange) {
   EXPECT_EQ(pwrite(file, "D", 1, 0), -1);
   EXPECT_EQ(errno, EACCES);
   char c;
-  EXPECT_TRUE(Eventually(std::chrono::seconds(10), [&] { return pread(file, &c, 1, 0) == -1; }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return pread(file, &c, 1, 0) == -1; }));
   ExpectOk(Mount({"set", id, "/data", "revoked=off"}));
   EXPECT_EQ(pread(file, &c, 1, 0), 1);
   EXPECT_EQ(c, 'C');
@@ -240,7 +240,7 @@ TEST_F(AddedMounts, AFileThatIsPassedThroughOutlivesItsRevocation) {
   EXPECT_EQ(errno, EACCES);
   EXPECT_EQ(pread(file, &c, 1, 0), 1) << "the kernel's own business";
   struct stat stat;
-  EXPECT_TRUE(Eventually(std::chrono::seconds(10), [&] { return fstat(file, &stat) == -1; }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return fstat(file, &stat) == -1; }));
   EXPECT_EQ(errno, EIO);
   EXPECT_EQ(pread(file, &c, 1, 0), -1);
   EXPECT_EQ(errno, EIO);

@@ -74,7 +74,7 @@ TEST_F(Attack, WhoEndsItsPluginHarmsItselfAlone) {
   pid_t plugin = Sandbox(container.id()).value("pluginPid", 0);
   ASSERT_GT(plugin, 0);
   container.Exec("kill -9 " + std::to_string(plugin));
-  EXPECT_TRUE(Eventually(seconds(10), [&] { return !Sandbox(container.id()).value("failure", "").empty(); }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return !Sandbox(container.id()).value("failure", "").empty(); }));
   EXPECT_EQ(other.Exec("echo works > /tmp/file; cat /tmp/file").out, "works\n");
 }
 

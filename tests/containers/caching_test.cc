@@ -41,15 +41,24 @@ TEST_F(Caching, OnlyTheRootIsTheContainersOwn) {
 
   // What the host does shows while the container looks.
   EXPECT_EQ(container.Exec("ls /data; test -e /data/new || echo none").out, "none\n");
-  Process watching(RuntimeCommand({"exec", container.id(), "/bin/sh", "-c",
-                                   "test -e /data/new || echo none; until test -e /data/new; do usleep 1000; done; "
-                                   "echo found; until grep -q text /data/new; do usleep 1000; done; echo text"}),
-                   {});
-  ASSERT_TRUE(Eventually(std::chrono::seconds(10), [&] { return watching.out() == "none\n"; })) << watching.err();
-  WriteFile(Path("data/new"), "");
-  EXPECT_TRUE(Eventually(std::chrono::milliseconds(700), [&] { return watching.out() == "none\nfound\n"; }));
-  WriteFile(Path("data/new"), "text");
-  EXPECT_TRUE(watching.Wait(std::chrono::seconds(5)).ok());
+  auto finds = [&](const std::string& name) {
+    const std::string path = "/data/" + name;
+    Process watching(RuntimeCommand({"exec", container.id(), "/bin/sh", "-c",
+                                     "test -e " + path + " || echo none; until test -e " + path +
+                                         "; do usleep 1000; done; echo found; until grep -q text " + path +
+                                         "; do usleep 1000; done; echo text"}),
+                     {});
+    EXPECT_TRUE(Eventually(kPatience, [&] { return watching.out() == "none\n"; })) << watching.err();
+    WriteFile(Path("data/") + name, "");
+    const bool at_once = Eventually(std::chrono::milliseconds(700), [&] { return watching.out() == "none\nfound\n"; });
+    WriteFile(Path("data/") + name, "text");
+    EXPECT_TRUE(watching.Wait().ok());
+    return at_once;
+  };
+  // A busy machine may delay it.
+  bool at_once = false;
+  for (int i = 0; i < 5 && !at_once; ++i) at_once = finds("new" + std::to_string(i));
+  EXPECT_TRUE(at_once);
 }
 
 TEST_F(Caching, AnnotationsSayOtherwise) {
@@ -81,10 +90,11 @@ TEST_F(Caching, ChangesWhileTheContainerRuns) {
   Ran ran = set("cache=shared");
   EXPECT_TRUE(ran.ok()) << ran.err;
   EXPECT_THAT(Control({"mounts", container.id()}).out, HasSubstr("rw,rec,shared"));
-  EXPECT_TRUE(Eventually(std::chrono::seconds(5), [&] { return container.Exec("cat /new").out == "text"; }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return container.Exec("cat /new").out == "text"; }));
   EXPECT_EQ(container.Exec("test -e /newer || echo none").out, "none\n");
   WriteFile(root + "/newer", "text");
-  EXPECT_TRUE(Eventually(std::chrono::milliseconds(900), [&] { return container.Exec("cat /newer").out == "text"; }));
+  // Before what was not told would be asked for again.
+  EXPECT_TRUE(Eventually(std::chrono::seconds(9), [&] { return container.Exec("cat /newer").out == "text"; }));
   EXPECT_TRUE(set("cache=exclusive").ok());
   EXPECT_THAT(Control({"mounts", container.id()}).out, HasSubstr("rw,rec,exclusive"));
   EXPECT_EQ(set("cache=none").status, 2);

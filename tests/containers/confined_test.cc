@@ -121,7 +121,7 @@ TEST_F(Confined, ContainerHoldsNoDescriptorOfTheHost) {
   Bundle bundle = BusyboxBundle("bundle");
   bundle.SetScript("for fd in /proc/self/fd/*; do readlink $fd; done; exec sleep 1000");
   Container container(*this, bundle, Id("descriptors"));
-  EXPECT_TRUE(Eventually(std::chrono::seconds(5), [&] { return !container.out().empty(); }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return !container.out().empty(); }));
   std::istringstream links(ReadFile(ProcPath(container.pid(), "mountinfo")).value_or(""));
   for (std::string line; std::getline(links, line);) EXPECT_THAT(line, testing::Not(HasSubstr("/run/lisafs")));
   for (const std::string& fd : ListDirectory(ProcPath(container.pid(), "fd"))) {

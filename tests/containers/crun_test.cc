@@ -77,7 +77,7 @@ TEST_F(Crun, CreateStartExecKillDelete) {
     EXPECT_EQ(Runtime({"exec", id, "ls", "-A", "/new/data"}).out, "");
   }
   EXPECT_TRUE(Runtime({"kill", id, "KILL"}).ok());
-  EXPECT_TRUE(Eventually(std::chrono::seconds(5), [&] {
+  EXPECT_TRUE(Eventually(kPatience, [&] {
     return Runtime({"state", id}).out.find("\"stopped\"") != std::string::npos;
   }));
   Ran deleted = Runtime({"delete", id});

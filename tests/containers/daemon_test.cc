@@ -46,7 +46,7 @@ TEST_F(Daemon, IsStartedWhenNoneRuns) {
   EXPECT_EQ(Daemons().size(), before + 1);
   Ran listed = RunProgram({Program("lisafsctl"), "sandboxes"});
   EXPECT_TRUE(listed.ok()) << listed;
-  EXPECT_TRUE(Eventually(seconds(5), [&] { return HasNoSandboxes(); }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return HasNoSandboxes(); }));
 
   std::vector<pid_t> daemons = Daemons();
   for (pid_t pid : daemons) {
@@ -56,7 +56,7 @@ TEST_F(Daemon, IsStartedWhenNoneRuns) {
       kill(pid, SIGTERM);
     }
   }
-  EXPECT_TRUE(Eventually(seconds(5), [&] { return Daemons().size() == before; }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return Daemons().size() == before; }));
 }
 
 TEST_F(Daemon, IsStartedOnceByTenAtATime) {
@@ -72,14 +72,14 @@ TEST_F(Daemon, IsStartedOnceByTenAtATime) {
     Ran ran = process.Wait();
     EXPECT_EQ(ran.out, "ok\n") << ran;
   }
-  EXPECT_TRUE(Eventually(seconds(5), [&] { return Daemons().size() == before + 1; }));
-  EXPECT_TRUE(Eventually(seconds(5), [&] { return HasNoSandboxes(); }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return Daemons().size() == before + 1; }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return HasNoSandboxes(); }));
   for (pid_t pid : Daemons()) {
     if (ReadFile("/proc/" + std::to_string(pid) + "/cmdline").value_or("").find(socket()) == std::string::npos) {
       kill(pid, SIGTERM);
     }
   }
-  EXPECT_TRUE(Eventually(seconds(5), [&] { return Daemons().size() == before; }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return Daemons().size() == before; }));
 }
 
 TEST_F(Daemon, SocketThatNobodyServesIsReplaced) {

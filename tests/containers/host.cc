@@ -83,9 +83,9 @@ void Host::TearDown() {
   if (IsSkipped()) return;
   if (daemon_) {
     Json left;
-    EXPECT_TRUE(Eventually(seconds(5), [&] { return (left = Sandboxes()).empty(); })) << left.dump(2);
+    EXPECT_TRUE(Eventually(kPatience, [&] { return (left = Sandboxes()).empty(); })) << left.dump(2);
     daemon_->Signal(SIGTERM);
-    Ran ended = daemon_->Wait(seconds(10));
+    Ran ended = daemon_->Wait();
     EXPECT_EQ(ended.status, 0) << "lisafsd: " << ended;
     if (HasFailure()) std::cerr << "lisafsd's log:\n" << ended.err;
   }
@@ -94,7 +94,7 @@ void Host::TearDown() {
   }
 
   std::vector<Descendant> processes;
-  EXPECT_TRUE(Eventually(seconds(5), [&] { return (processes = Descendants()).empty(); }))
+  EXPECT_TRUE(Eventually(kPatience, [&] { return (processes = Descendants()).empty(); }))
       << "left running:" << Lines(processes);
   for (const Descendant& process : processes) kill(process.pid, SIGKILL);
 
@@ -108,7 +108,7 @@ void Host::TearDown() {
   EXPECT_TRUE(left.empty()) << "left mounted:" << Lines(left);
 
   std::vector<std::string> cgroups;
-  EXPECT_TRUE(Eventually(seconds(5), [&] { return (cgroups = Cgroups(Id(""))).empty(); }))
+  EXPECT_TRUE(Eventually(kPatience, [&] { return (cgroups = Cgroups(Id(""))).empty(); }))
       << "cgroups left:" << Lines(cgroups);
 }
 
@@ -117,7 +117,7 @@ void Host::StartDaemon(const std::vector<std::string>& flags) {
   std::vector<std::string> command = {Program("lisafsd"), "--socket", socket(), "--state-dir", state_dir()};
   command.insert(command.end(), flags.begin(), flags.end());
   daemon_.emplace(command, RunOptions{});
-  ASSERT_TRUE(Eventually(seconds(10), [&] { return Control({"sandboxes"}).ok(); })) << daemon_->err();
+  ASSERT_TRUE(Eventually(kPatience, [&] { return Control({"sandboxes"}).ok(); })) << daemon_->err();
 }
 
 void Host::KillDaemon() {
@@ -137,7 +137,7 @@ std::vector<pid_t> Host::Daemons() {
 
 void Host::StopDaemons() {
   for (pid_t pid : Daemons()) kill(pid, SIGTERM);
-  EXPECT_TRUE(Eventually(seconds(5), [] { return Daemons().empty(); }));
+  EXPECT_TRUE(Eventually(kPatience, [] { return Daemons().empty(); }));
 }
 
 std::string Host::Id(std::string_view name) const {

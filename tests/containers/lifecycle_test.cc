@@ -47,7 +47,7 @@ TEST_F(Lifecycle, EveryCommandInItsOrder) {
 
   EXPECT_TRUE(Runtime({"start", id}).ok());
   EXPECT_EQ(Status(id), "running");
-  EXPECT_TRUE(Eventually(seconds(5), [&] { return ReadFile(bundle.rootfs() + "/mark") == "started\n"; }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return ReadFile(bundle.rootfs() + "/mark") == "started\n"; }));
 
   Ran executed = Runtime({"exec", id, "sh", "-c", "cat /mark; exit 5"});
   EXPECT_EQ(executed.status, 5) << executed;
@@ -63,13 +63,13 @@ TEST_F(Lifecycle, EveryCommandInItsOrder) {
 
   EXPECT_TRUE(Runtime({"pause", id}).ok());
   EXPECT_EQ(Status(id), "paused");
-  EXPECT_NE(Runtime({"exec", id, "true"}, {.timeout = seconds(20)}).status, 0);
+  EXPECT_NE(Runtime({"exec", id, "true"}).status, 0);
   EXPECT_NE(Runtime({"delete", id}).status, 0);  // It still runs.
   EXPECT_TRUE(Runtime({"resume", id}).ok());
   EXPECT_EQ(Runtime({"exec", id, "cat", "/mark"}).out, "started\n");
 
   EXPECT_TRUE(Runtime({"kill", id, "KILL"}).ok());
-  EXPECT_TRUE(Eventually(seconds(5), [&] { return Status(id) == "stopped"; }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return Status(id) == "stopped"; }));
   Ran deleted = Runtime({"delete", id});
   EXPECT_TRUE(deleted.ok()) << deleted;
   EXPECT_TRUE(Gone(id));  // Already when delete returns.
@@ -97,17 +97,17 @@ TEST_F(Lifecycle, PauseUnderLoadStopsAndResumes) {
   Container container(*this, bundle, Id("load"));
   // A busy cgroup of version 1 may take more patience to freeze than runc has.
   auto pause = [&] {
-    Ran paused = Runtime({"pause", container.id()}, {.timeout = seconds(20)});
+    Ran paused = Runtime({"pause", container.id()});
     EXPECT_FALSE(paused.timed_out) << paused;
     return paused.ok();
   };
   for (int i = 0; i < 10; i++) {
-    ASSERT_TRUE(Eventually(seconds(20), pause));
-    Ran resumed = Runtime({"resume", container.id()}, {.timeout = seconds(20)});
+    ASSERT_TRUE(Eventually(kPatience, pause));
+    Ran resumed = Runtime({"resume", container.id()});
     ASSERT_TRUE(resumed.ok()) << resumed;
-    ASSERT_EQ(container.Exec("echo still here", {.timeout = seconds(20)}).out, "still here\n");
+    ASSERT_EQ(container.Exec("echo still here").out, "still here\n");
   }
-  ASSERT_TRUE(Eventually(seconds(20), pause));
+  ASSERT_TRUE(Eventually(kPatience, pause));
   Ran deleted = container.Delete();  // Paused as it is.
   EXPECT_TRUE(deleted.ok()) << deleted;
   EXPECT_TRUE(Gone(container.id()));
@@ -118,9 +118,9 @@ TEST_F(Lifecycle, ExecMayOutliveNothing) {
   bundle.SetScript("sleep 1000");
   Container container(*this, bundle, Id("exec"));
   Process exec(RuntimeCommand({"exec", container.id(), "sh", "-c", "echo in; sleep 1000"}), {});
-  ASSERT_TRUE(Eventually(seconds(5), [&] { return exec.out() == "in\n"; }));
+  ASSERT_TRUE(Eventually(kPatience, [&] { return exec.out() == "in\n"; }));
   EXPECT_TRUE(container.Delete().ok());
-  EXPECT_EQ(exec.Wait(seconds(10)).status, 128 + SIGKILL);
+  EXPECT_EQ(exec.Wait().status, 128 + SIGKILL);
 }
 
 TEST_F(Lifecycle, TheSameIdAgain) {
@@ -172,7 +172,7 @@ TEST_F(Lifecycle, AFailedStartLeavesNothing) {
     Ran ran = RunContainer(bundle, Id("no-program"));
     EXPECT_NE(ran.status, 0);
     EXPECT_THAT(ran.err, HasSubstr("/no/such/program"));
-    EXPECT_TRUE(Eventually(seconds(5), [&] { return Gone(Id("no-program")); }));
+    EXPECT_TRUE(Eventually(kPatience, [&] { return Gone(Id("no-program")); }));
   }
   bundle.SetArguments({"/bin/true"});
   EXPECT_TRUE(RunContainer(bundle, Id("no-program")).ok());
@@ -188,9 +188,9 @@ TEST_F(Lifecycle, AKilledCreateLeavesNothing) {
     Process create(RuntimeCommand({"create", "--bundle", bundle.path(), id}), {});
     Ran ran = create.Wait(milliseconds(delay));
     Runtime({"delete", "--force", id});
-    EXPECT_TRUE(Eventually(seconds(5), [&] { return Gone(id); })) << "killed after " << delay << " ms";
+    EXPECT_TRUE(Eventually(kPatience, [&] { return Gone(id); })) << "killed after " << delay << " ms";
     // The cgroups of a runc that was killed before it wrote its state down are its own to leave.
-    EXPECT_TRUE(Eventually(seconds(5), [&] {
+    EXPECT_TRUE(Eventually(kPatience, [&] {
       RunProgram({"find", "/sys/fs/cgroup", "-depth", "-type", "d", "-name", id, "-exec", "rmdir", "{}", ";"});
       return RunProgram({"find", "/sys/fs/cgroup", "-name", id}).out.empty();
     }));

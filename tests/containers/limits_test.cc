@@ -54,9 +54,9 @@ TEST_F(Limits, WhoServesAContainerIsInACgroupOfTheirOwn) {
     const int broker = sandbox.value("brokerPid", 0);
     auto is_limited = [&](int pid) { return cgroups(pid).find("/lisafs/" + id + "\n") != std::string::npos; };
     // Nobody waits for it.
-    if (!Eventually(seconds(5), [&] { return is_limited(gofer); })) GTEST_SKIP() << "this host does not allow it";
-    EXPECT_TRUE(Eventually(seconds(5), [&] { return is_limited(plugin); })) << cgroups(plugin);
-    EXPECT_TRUE(broker == 0 || Eventually(seconds(5), [&] { return is_limited(broker); })) << cgroups(broker);
+    if (!Eventually(kPatience, [&] { return is_limited(gofer); })) GTEST_SKIP() << "this host does not allow it";
+    EXPECT_TRUE(Eventually(kPatience, [&] { return is_limited(plugin); })) << cgroups(plugin);
+    EXPECT_TRUE(broker == 0 || Eventually(kPatience, [&] { return is_limited(broker); })) << cgroups(broker);
     // Whichever version has the controller.
     auto limit = [&](const std::string& hierarchy, const std::string& v1, const std::string& v2) {
       auto value = ReadFile("/sys/fs/cgroup/" + hierarchy + "/lisafs/" + id + "/" + v1);
@@ -80,7 +80,7 @@ TEST_F(Limits, ForkBombLeavesTheFilesUsable) {
     while :; do read line < /etc/passwd; echo $line > /tmp/out; done
   )sh");
   Container container(*this, bundle, Id("pids"));
-  EXPECT_TRUE(Eventually(seconds(10), [&] {
+  EXPECT_TRUE(Eventually(kPatience, [&] {
     return ReadFile(bundle.rootfs() + "/tmp/out").value_or("").find("root:x:0:0") != std::string::npos;
   })) << container.out();
 }
@@ -122,8 +122,7 @@ TEST_F(Limits, TheHostsWholeTree) {
   bundle.AddBind("/", "/host", {"rbind", "ro"});
   Container container(*this, bundle, Id("tree"));
   Ran ran =
-      container.Exec("cat /host" + Path("mark") + "; test -e /host/etc/passwd && echo -n ' etc'; touch /host/tmp/x",
-                     {.timeout = seconds(20)});
+      container.Exec("cat /host" + Path("mark") + "; test -e /host/etc/passwd && echo -n ' etc'; touch /host/tmp/x");
   EXPECT_EQ(ran.out, "found etc") << ran;
   EXPECT_THAT(ran.err, HasSubstr("Read-only file system"));
 }

@@ -174,9 +174,9 @@ TEST_F(Mounts, LocksHoldAmongTheProcessesOfOneContainer) {
     bundle->SetScript("exec probe lock /shared/file");
   }
   Container container(*this, one, Id("one")), other(*this, two, Id("two"));
-  ASSERT_TRUE(Eventually(std::chrono::seconds(5), [&] { return container.out() == "locked\n"; })) << container.out();
+  ASSERT_TRUE(Eventually(kPatience, [&] { return container.out() == "locked\n"; })) << container.out();
   EXPECT_EQ(container.Exec("probe lock /shared/file").out, "taken\n");
-  EXPECT_TRUE(Eventually(std::chrono::seconds(5), [&] { return other.out() == "locked\n"; })) << other.out();
+  EXPECT_TRUE(Eventually(kPatience, [&] { return other.out() == "locked\n"; })) << other.out();
 }
 
 TEST_F(Mounts, SeparateMountsOfOneDirectoryAreCoherent) {

@@ -126,23 +126,29 @@ TEST_F(Podman, FilesOnAnOverlayArePassedThrough) {
   Ran started = RunImage({"--detach", "--name", "worker"}, {"sh", "-c", "while :; do sleep 0.1; done"});
   ASSERT_TRUE(started.ok()) << started;
   ASSERT_TRUE(Command({"exec", "worker", "sh", "-c", "seq 100000 > /made"}).ok());
-  const Ran before = Control({"stats"});
-  Ran executed =
-      Command({"exec", "worker", "sh", "-c", "dd if=/made of=/made bs=1k count=1 conv=notrunc; md5sum < /made; mount"});
-  ASSERT_TRUE(executed.ok()) << executed;
-  EXPECT_THAT(executed.out, HasSubstr("dea9193b768319cbb4ff1a137ac03113  -\n"));
-  EXPECT_THAT(executed.out, HasSubstr("lisafs on / type fuse.lisafs"));
-  // What is not passed through would be counted as data.
-  const Ran after = Control({"stats"});
-  EXPECT_THAT(after.out, HasSubstr("OpenBacking"));
-  for (const char* message : {"\nPRead ", "\nPWrite "}) {
-    auto line = [&](const Ran& statistics) {
-      const size_t begin = statistics.out.find(message);
-      return begin == std::string::npos ? ""
-                                        : statistics.out.substr(begin, statistics.out.find('\n', begin + 1) - begin);
-    };
-    EXPECT_EQ(line(after), line(before));
+  // What is not passed through is counted as data.
+  auto data = [&] {
+    const std::string statistics = Control({"stats"}).out;
+    EXPECT_THAT(statistics, HasSubstr("OpenBacking"));
+    std::string lines;
+    for (const char* message : {"\nPRead ", "\nPWrite "}) {
+      const size_t begin = statistics.find(message);
+      if (begin != std::string::npos) lines += statistics.substr(begin, statistics.find('\n', begin + 1) - begin);
+    }
+    return lines;
+  };
+  // The kernel may want its memory back, and then reads the small files again that are not passed through.
+  std::string before = "nothing", after;
+  for (int i = 0; i < 5 && after != before; ++i) {
+    before = data();
+    Ran executed = Command(
+        {"exec", "worker", "sh", "-c", "dd if=/made of=/made bs=1k count=1 conv=notrunc; md5sum < /made; mount"});
+    ASSERT_TRUE(executed.ok()) << executed;
+    EXPECT_THAT(executed.out, HasSubstr("dea9193b768319cbb4ff1a137ac03113  -\n"));
+    EXPECT_THAT(executed.out, HasSubstr("lisafs on / type fuse.lisafs"));
+    after = data();
   }
+  EXPECT_EQ(after, before);
   Ran removed = Command({"rm", "--force", "--time", "1", "worker"});
   EXPECT_TRUE(removed.ok()) << removed;
 }
@@ -160,13 +166,13 @@ TEST_F(Podman, ExecStopAndRemove) {
   Ran started = RunImage({"--detach", "--name", "worker", "--stop-timeout", "1"},
                          {"sh", "-c", "trap 'echo stopping; exit 3' TERM; echo up; while :; do sleep 0.1; done"});
   ASSERT_TRUE(started.ok()) << started;
-  EXPECT_TRUE(Eventually(seconds(10), [&] { return Command({"logs", "worker"}).out == "up\n"; }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return Command({"logs", "worker"}).out == "up\n"; }));
   Ran executed = Command({"exec", "worker", "sh", "-c", "echo made > /made; cat /made; exit 4"});
   EXPECT_EQ(executed.status, 4) << executed;
   EXPECT_EQ(executed.out, "made\n");
   EXPECT_TRUE(Command({"pause", "worker"}).ok());
   EXPECT_TRUE(Command({"unpause", "worker"}).ok());
-  Ran stopped = Command({"stop", "--time", "10", "worker"});
+  Ran stopped = Command({"stop", "--time", "50", "worker"});
   EXPECT_TRUE(stopped.ok()) << stopped;
   EXPECT_EQ(Command({"logs", "worker"}).out, "up\nstopping\n");
   EXPECT_EQ(Command({"inspect", "--format", "{{.State.ExitCode}}", "worker"}).out, "3\n");

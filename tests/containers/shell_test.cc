@@ -84,9 +84,8 @@ TEST_F(Shell, SeesWhatTheHostChanges) {
   EXPECT_EQ(container.Exec("cat /note; ls /tmp").out, "first");
   WriteFile(bundle.rootfs() + "/note", "second, and longer");
   WriteFile(bundle.rootfs() + "/tmp/new", "");
-  EXPECT_TRUE(Eventually(std::chrono::seconds(5), [&] {
-    return container.Exec("cat /note; echo; ls /tmp").out == "second, and longer\nnew\n";
-  }));
+  EXPECT_TRUE(Eventually(
+      kPatience, [&] { return container.Exec("cat /note; echo; ls /tmp").out == "second, and longer\nnew\n"; }));
 }
 
 TEST_F(Shell, RootIsLisafsAndItsHostPathIsNowhere) {

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <string>
 
 #include "tests/differential/say.h"
@@ -140,14 +141,23 @@ void Waiting() {
       action.sa_handler = [](int) {};
       sigaction(SIGALRM, &action, nullptr);
       int mine = open("file", O_RDWR | O_CLOEXEC);
-      ualarm(50'000, 0);
-      SayOk("interrupted", take(mine));
+      ualarm(50'000, 50'000);  // The first may come before it waits.
+      const int taken = take(mine);
+      ualarm(0, 0);
+      SayOk("interrupted", taken);
       _exit(0);
     }
     waitpid(waiter, nullptr, 0);
     waitpid(holder, nullptr, 0);
     close(fd);
   }
+}
+
+bool Sleeps(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string stat;
+  std::getline(file, stat);
+  return stat.find(") S ") != std::string::npos;
 }
 
 void Deadlock() {
@@ -166,7 +176,7 @@ void Deadlock() {
   }
   char byte;
   Check(read(to_parent[0], &byte, 1) == 1, "the child's lock");
-  usleep(100'000);
+  for (int i = 0; i < 6000 && !Sleeps(child); ++i) usleep(10'000);  // Until it waits.
   SayOk("each waits for the other", Lock(fd, F_SETLKW, F_WRLCK, 1, 1));
   Lock(fd, F_SETLK, F_UNLCK, 0, 1);
   waitpid(child, nullptr, 0);

@@ -34,14 +34,8 @@ struct stat StatOf(const std::string& path) {
 
 bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
 
-// What a client asks for; that it gives FDIDs back happens at any time.
-uint64_t Requests(const MountedDirectory& files) {
-  uint64_t calls = 0;
-  for (Mid mid : kAllMids) {
-    if (mid != Mid::kClose) calls += files.Calls(mid);
-  }
-  return calls;
-}
+// How often a test looks whether something is cached: the kernel may want its memory back at any moment.
+constexpr int kLooks = 10;
 
 class ExclusiveTest : public testing::Test {
  protected:
@@ -83,19 +77,20 @@ TEST_F(ExclusiveTest, WhatIsWarmIsNotAskedFor) {
   };
   Warm(look);
   sleep(2);  // Longer than anything is believed where others may change things.
-  // The kernel may have wanted some of its memory back meanwhile.
   std::vector<std::string> asked = Asked(look);
-  if (!asked.empty()) asked = Asked(look);
+  for (int i = 1; i < kLooks && !asked.empty(); ++i) asked = Asked(look);
   EXPECT_THAT(asked, testing::IsEmpty());
 }
 
 TEST_F(ExclusiveTest, ContentStaysToo) {
   WriteFile(files_->OnHost("a"), "content");
   EXPECT_EQ(ReadFile(*files_ / "a"), "content");
-  const uint64_t reads = files_->Calls(Mid::kPRead), stats = files_->Calls(Mid::kFStat);
-  EXPECT_EQ(ReadFile(*files_ / "a"), "content");
-  EXPECT_EQ(files_->Calls(Mid::kPRead), reads);
-  EXPECT_EQ(files_->Calls(Mid::kFStat), stats);
+  std::vector<std::string> asked;
+  for (int i = 0; i < kLooks; ++i) {
+    asked = Asked([&] { EXPECT_EQ(ReadFile(*files_ / "a"), "content"); });
+    if (std::ranges::none_of(asked, [](const std::string& name) { return name == "PRead" || name == "FStat"; })) return;
+  }
+  ADD_FAILURE() << testing::PrintToString(asked);
 }
 
 TEST_F(ExclusiveTest, WhatIsChangedHereShows) {
@@ -208,19 +203,26 @@ class SharedTest : public testing::Test {
   static milliseconds Delay(Change&& change, Shows&& shows) {
     change();
     const auto start = steady_clock::now();
-    while (!shows() && steady_clock::now() - start < seconds(20)) usleep(500);
+    while (!shows() && steady_clock::now() - start < kShowsInTheEnd) usleep(500);
     return std::chrono::duration_cast<milliseconds>(steady_clock::now() - start);
   }
-  // Does it `kTries` times. A busy machine may delay any one of them.
+  // Does it until most of the times were prompt. A busy machine may delay any of them; what is not watched shows
+  // after a second.
   template <typename Round>
   static void ExpectPrompt(const char* what, Round&& round) {
-    constexpr int kTries = 5;
+    constexpr int kLeast = 5, kMost = 25;
     std::vector<milliseconds> delays;
-    for (int i = 0; i < kTries; ++i) delays.push_back(round(i));
-    std::sort(delays.begin(), delays.end());
-    EXPECT_LT(delays[kTries / 2].count(), 100) << what;
-    EXPECT_LT(delays.back().count(), 900) << what;
+    auto are_prompt = [&] { return delays.size() >= kLeast && delays[delays.size() / 2].count() < 100; };
+    for (int i = 0; i < kMost && !are_prompt(); ++i) {
+      delays.push_back(round(i));
+      std::ranges::sort(delays);
+    }
+    EXPECT_TRUE(are_prompt()) << what << ": " << delays[delays.size() / 2].count() << " ms";
+    EXPECT_LT(delays.back(), kShowsInTheEnd) << what;
   }
+
+  // What is not told of what is watched is believed for ten seconds.
+  static constexpr seconds kShowsInTheEnd{9};
 
   std::optional<MountedDirectory> files_;
 };
@@ -308,30 +310,37 @@ TEST_F(SharedTest, WhatIsWatchedIsKeptLonger) {
     EXPECT_EQ(StatOf(*files_ / "d").st_nlink, 2u);
   };
   // The watching begins somewhat after the first look, and the kernel may want some of its memory back meanwhile.
-  EXPECT_TRUE(Eventually(seconds(30), [&] {
+  EXPECT_TRUE(Eventually(kPatience, [&] {
     look();
     sleep(2);
-    const uint64_t before = Requests(*files_);
+    const uint64_t before = files_->Requests();
     look();
-    return Requests(*files_) == before;
+    return files_->Requests() == before;
   }));
 }
 
 TEST_F(SharedTest, ItsOwnChangesAreNoNews) {
-  MakeDirectory(*files_ / "d");
-  EXPECT_FALSE(Exists(*files_ / "d/other"));
-  const uint64_t walks = files_->Calls(Mid::kWalkStat);
-  for (int i = 0; i < 100; ++i) {
-    const std::string name = *files_ / "d/file" + std::to_string(i);
-    ASSERT_EQ(mknod(name.c_str(), S_IFREG | 0644, 0), 0);
-    usleep(1000);
-    EXPECT_TRUE(Exists(name));
-    EXPECT_FALSE(Exists(*files_ / "d/other"));
+  auto look_ups = [&](const std::string& directory) {
+    MakeDirectory(directory);
+    EXPECT_FALSE(Exists(directory + "/other"));
+    const uint64_t before = files_->Calls(Mid::kWalkStat);
+    for (int i = 0; i < 100; ++i) {
+      const std::string name = directory + "/file" + std::to_string(i);
+      EXPECT_EQ(mknod(name.c_str(), S_IFREG | 0644, 0), 0);
+      usleep(1000);
+      EXPECT_TRUE(Exists(name));
+      EXPECT_FALSE(Exists(directory + "/other"));
+    }
+    usleep(50'000);
+    for (int i = 0; i < 100; ++i) EXPECT_TRUE(Exists(directory + "/file" + std::to_string(i)));
+    return files_->Calls(Mid::kWalkStat) - before;
+  };
+  // Each is looked up once, before it is made. Were its making news, all would be looked up again and again.
+  uint64_t fewest = UINT64_MAX;
+  for (int i = 0; i < kLooks && fewest > 105; ++i) {
+    fewest = std::min(fewest, look_ups(*files_ / ("d" + std::to_string(i))));
   }
-  usleep(50'000);
-  for (int i = 0; i < 100; ++i) EXPECT_TRUE(Exists(*files_ / "d/file" + std::to_string(i)));
-  // Each was looked up once, before it was made.
-  EXPECT_LE(files_->Calls(Mid::kWalkStat), walks + 105);
+  EXPECT_LE(fewest, 105u);
 }
 
 TEST_F(SharedTest, AStormOverflowsAndNothingStaysWrong) {
@@ -362,7 +371,7 @@ TEST_F(SharedTest, AStormOverflowsAndNothingStaysWrong) {
     }
     return ListDirectory(*files_ / "d").size() == kFiles / 2;
   };
-  EXPECT_LT(Delay([] {}, all_show).count(), 5000);
+  EXPECT_LT(Delay([] {}, all_show), kShowsInTheEnd);
   reader.join();
 }
 

@@ -32,6 +32,7 @@ TEST_F(Load, TwentyThousandFiles) {
   auto path = [&](int directory, int file) {
     return *files_ / ("d" + std::to_string(directory) + "/f" + std::to_string(file));
   };
+  size_t most = 0;
   for (int d = 0; d < kDirectories; ++d) {
     ASSERT_EQ(mkdir((*files_ / ("d" + std::to_string(d))).c_str(), 0755), 0);
     for (int f = 0; f < kFiles; ++f) {
@@ -40,10 +41,11 @@ TEST_F(Load, TwentyThousandFiles) {
       std::string content = std::to_string(d * kFiles + f);
       ASSERT_EQ(write(fd.get(), content.data(), content.size()), static_cast<ssize_t>(content.size()));
     }
+    most = std::max(most, CountDescriptors(files_->gofer_pid()));
   }
   constexpr size_t kBudget = 2048 + 300;  // With closes that are still batched, and what the gofer itself needs.
-  EXPECT_LT(CountDescriptors(files_->gofer_pid()), kBudget);
-  EXPECT_GT(CountDescriptors(files_->gofer_pid()), 1000u);
+  EXPECT_LT(most, kBudget);
+  EXPECT_GT(most, 1000u);
   EXPECT_LT(CountDescriptors(files_->plugin_pid()), 100u);
   for (int f = 0; f < kFiles; f += 5) {
     for (int d = 0; d < kDirectories; ++d) {

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
@@ -21,8 +22,6 @@
 
 namespace lisafs::tests {
 namespace {
-
-constexpr std::chrono::seconds kPatience(10);
 
 std::optional<Process> Start(Command command, const std::string& log_path) {
   auto log = ProgramLog::Create(log_path);
@@ -245,9 +244,43 @@ void MountedDirectory::KillBroker() {
   broker_.reset();
 }
 
+void MountedDirectory::AwaitQuiet() const {
+  auto sleeps = [](const std::optional<Process>& process) {
+    if (!process) return true;
+    const std::string tasks = "/proc/" + std::to_string(process->pid()) + "/task/";
+    return std::ranges::all_of(ListDirectory(tasks), [&](const std::string& task) {
+      // "PID (NAME) STATE …", where NAME may hold anything.
+      const std::string stat = ReadFile(tasks + task + "/stat").value_or("");
+      const size_t name_end = stat.rfind(')');
+      return name_end == stat.npos || stat.compare(name_end, 4, ") S ") == 0;
+    });
+  };
+  // One of them may be looked at while the other one has its turn.
+  Eventually(std::chrono::seconds(2), [&] {
+    for (int i = 0; i < 2; ++i) {
+      if (!sleeps(plugin_) || !sleeps(gofer_)) return false;
+      usleep(2000);
+    }
+    return true;
+  });
+}
+
 uint64_t MountedDirectory::Calls(Mid message) const {
   // The gofer counts a request once it has answered.
-  usleep(20'000);
+  AwaitQuiet();
+  return Counted(message);
+}
+
+uint64_t MountedDirectory::Requests() const {
+  AwaitQuiet();
+  uint64_t calls = 0;
+  for (Mid mid : kAllMids) {
+    if (mid != Mid::kClose) calls += Counted(mid);
+  }
+  return calls;
+}
+
+uint64_t MountedDirectory::Counted(Mid message) const {
   uint64_t calls = 0;
   for (const LaneSummary& lane : counters_->mounts[0].summary.lanes) calls += lane.calls[MessageIndex(message)].Get();
   return calls;

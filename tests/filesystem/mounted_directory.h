@@ -52,8 +52,13 @@ class MountedDirectory {
   void KillGofer();
   void KillPlugin();
   void KillBroker();
+  // Until plugin and gofer have done, and counted, what they were asked: all their threads sleep. No longer than two
+  // seconds, should they not.
+  void AwaitQuiet() const;
   // How often the gofer has been asked this.
   uint64_t Calls(Mid message) const;
+  // All that it has been asked for. That FDIDs are given back, which happens at any time, does not count.
+  uint64_t Requests() const;
 
   // What the mount allows from now on.
   void Restrict(uint32_t restrictions);
@@ -66,6 +71,7 @@ class MountedDirectory {
  private:
   void SetUp(const Options& options);
   void MountOverlays(int count);
+  uint64_t Counted(Mid message) const;
 
   TempDir directory_;
   int overlays_ = 0;  // Mounted.

@@ -44,20 +44,19 @@ class Passthrough : public testing::Test {
   // Whether the kernel reads and writes an open file by itself: then it does so without the plugin's and the gofer's
   // data being asked for, and the plugin holds no descriptor of the file.
   bool PassesThrough(const Fd& fd) {
+    const uint64_t before = DataCalls();  // What was closed a moment ago is then given up.
     const size_t held = CountDescriptors(files_->plugin_pid());
-    const uint64_t before = DataCalls();
     char c = 'p';
     EXPECT_EQ(pwrite(fd.get(), &c, 1, 7), 1);
     EXPECT_EQ(pread(fd.get(), &c, 1, 7), 1);
     posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);
     EXPECT_EQ(pread(fd.get(), &c, 1, 7), 1);
     EXPECT_EQ(CountDescriptors(files_->plugin_pid()), held);
-    return DataCalls() == before &&
-           Eventually(std::chrono::seconds(2), [&] { return files_->Calls(Mid::kOpenBacking) > 0; });
+    return DataCalls() == before && Eventually(kPatience, [&] { return files_->Calls(Mid::kOpenBacking) > 0; });
   }
   // Requests are counted when they have been answered.
   void ExpectBackings(uint64_t count) {
-    EXPECT_TRUE(Eventually(std::chrono::seconds(2), [&] { return files_->Calls(Mid::kOpenBacking) == count; }))
+    EXPECT_TRUE(Eventually(kPatience, [&] { return files_->Calls(Mid::kOpenBacking) == count; }))
         << files_->Calls(Mid::kOpenBacking);
   }
   uint64_t DataCalls() { return files_->Calls(Mid::kPRead) + files_->Calls(Mid::kPWrite); }
@@ -118,6 +117,7 @@ TEST_F(Passthrough, IsNotUsedForSmallFiles) {
   ExpectBackings(1);
   small.reset();
   small_too.reset();
+  files_->AwaitQuiet();  // Closing waits for nobody.
   EXPECT_TRUE(PassesThrough(Open("small", O_RDWR)));
   ExpectBackings(2);
 }
@@ -305,7 +305,7 @@ TEST_F(Passthrough, NotOfAFileThatMayOnlyBeRead) {
   int flags = FS_IMMUTABLE_FL;
   if (ioctl(host.get(), FS_IOC_SETFLAGS, &flags) != 0) GTEST_SKIP() << "chattr +i: " << strerror(errno);
   EXPECT_EQ(ReadFile(*files_ / "f"), "content");
-  EXPECT_GT(files_->Calls(Mid::kOpenBacking), 0u);
+  EXPECT_TRUE(Eventually(kPatience, [&] { return files_->Calls(Mid::kOpenBacking) > 0; }));
   Fd fd = Open("f", O_RDONLY);
   EXPECT_EQ(open((*files_ / "f").c_str(), O_WRONLY | O_CLOEXEC), -1);
   EXPECT_EQ(errno, EPERM);
@@ -381,6 +381,7 @@ TEST_F(Passthrough, FallsBackWhenTheBrokerIsGone) {
   }
   before.reset();
   joined.reset();
+  files_->AwaitQuiet();  // Closing waits for nobody.
   Fd again = Open("f", O_RDWR);
   ASSERT_EQ(pwrite(again.get(), "X", 1, 0), 1);
   EXPECT_EQ(ReadFile(files_->OnHost("f"))->at(0), 'X');

@@ -64,7 +64,7 @@ class Revoked : public testing::TestWithParam<bool> {
     EXPECT_EQ(waitpid(child, &status, 0), child);
     return WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS;
   }
-  static bool Soon(const std::function<bool()>& holds) { return Eventually(std::chrono::seconds(10), holds); }
+  static bool Soon(const std::function<bool()>& holds) { return Eventually(kPatience, holds); }
 
   std::optional<MountedDirectory> files_;
 };

@@ -158,9 +158,9 @@ TEST_F(Names, ChangesOnTheHostShow) {
   WriteFile(Host("f"), "another");
   EXPECT_EQ(ReadFile("f"), "another");  // Whoever opens a file sees what it is now.
   ASSERT_EQ(unlink(Host("f").c_str()), 0);
-  EXPECT_TRUE(Eventually(std::chrono::seconds(3), [] { return access("f", F_OK) != 0; }));
+  EXPECT_TRUE(Eventually(kPatience, [] { return access("f", F_OK) != 0; }));
   WriteFile(Host("f"), "new");
-  EXPECT_TRUE(Eventually(std::chrono::seconds(3), [] { return ReadFile("f") == "new"; }));
+  EXPECT_TRUE(Eventually(kPatience, [] { return ReadFile("f") == "new"; }));
 }
 
 // Whoever opens a directory sees what is in it now.

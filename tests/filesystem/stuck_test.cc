@@ -58,7 +58,7 @@ TEST(StuckDisk, HoldsUpOnlyWhoUsesIt) {
       EXPECT_TRUE(errno == ENOTCONN || errno == ECONNABORTED) << errno;
     });
   }
-  EXPECT_TRUE(Eventually(seconds(10), [&] { return disk.waiting() >= held_up; })) << disk.waiting();
+  EXPECT_TRUE(Eventually(kPatience, [&] { return disk.waiting() >= held_up; })) << disk.waiting();
 
   std::thread others([&] {
     for (int cpu : cpus) {
@@ -73,7 +73,7 @@ TEST(StuckDisk, HoldsUpOnlyWhoUsesIt) {
         EXPECT_EQ(ReadFile(path), "content");
         EXPECT_EQ(unlink(path.c_str()), 0) << errno;
       }
-      EXPECT_LT(steady_clock::now() - start, seconds(5)) << "CPU " << cpu;
+      EXPECT_LT(steady_clock::now() - start, kPatience) << "CPU " << cpu;
     }
   });
   others.join();

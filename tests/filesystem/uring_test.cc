@@ -64,15 +64,18 @@ TEST(FuseOverIoUring, RequestsComeOverRings) {
   if (!files.io_uring()) GTEST_SKIP() << "this kernel has no FUSE over io_uring";
   ASSERT_EQ(access(files.mounted().c_str(), F_OK), 0);
   // The threads are about to wait; one that was not there yet would count from nothing.
-  for (int i = 0; i < 100 && ThreadsIn(files.plugin_pid(), SYS_io_uring_enter).threads < get_nprocs(); ++i)
-    usleep(10000);
+  EXPECT_TRUE(Eventually(kPatience, [&] {
+    return ThreadsIn(files.plugin_pid(), SYS_io_uring_enter).threads >= get_nprocs() &&
+           ThreadsIn(files.plugin_pid(), SYS_read).threads >= 1;
+  }));
+  files.AwaitQuiet();
   const Waiting before = ThreadsIn(files.plugin_pid(), SYS_io_uring_enter);
   const Waiting readers = ThreadsIn(files.plugin_pid(), SYS_read);
   EXPECT_GE(before.threads, get_nprocs());
   EXPECT_GE(readers.threads, 1);
   constexpr int kRounds = 50;
   EXPECT_TRUE(OnEveryCpu(files, kRounds));
-  usleep(10000);
+  files.AwaitQuiet();
   const uint64_t made = uint64_t{kRounds} * static_cast<uint64_t>(get_nprocs());
   EXPECT_GE(ThreadsIn(files.plugin_pid(), SYS_io_uring_enter).switches, before.switches + made / 2);
   EXPECT_LT(ThreadsIn(files.plugin_pid(), SYS_read).switches, readers.switches + made / 2);

@@ -78,11 +78,11 @@ class HostileTest : public testing::Test {
     if (gofer_ == nullptr) return;
     EXPECT_TRUE(ServesGood());
     hostile_.reset();
-    EXPECT_TRUE(Eventually(milliseconds(10000), [&] { return Fds() < fds_ && Threads() <= threads_; }))
+    EXPECT_TRUE(Eventually(tests::kPatience, [&] { return Fds() < fds_ && Threads() <= threads_; }))
         << Fds() << " descriptors of " << fds_ << ", " << Threads() << " threads of " << threads_;
     EXPECT_TRUE(ServesGood());
     good_.reset();
-    auto ran = gofer_->Wait(milliseconds(10000));
+    auto ran = gofer_->Wait();
     EXPECT_TRUE(ran.ok()) << ran;
     EXPECT_EQ(ran.err, "");
   }
@@ -111,9 +111,12 @@ class HostileTest : public testing::Test {
   bool ServesGood() { return Ask<Mid::kFStat>(good_->socket(), {good_->root().control_fd}).ok(); }
 
   // The same order as before the attack, as far as a busy machine allows to tell.
-  void ExpectGoodServedAsBefore() {
-    auto now = RoundTrip();
-    EXPECT_LT(now, 10 * round_trip_ + milliseconds(2)) << "it was " << round_trip_.count() << " us";
+  void ExpectGoodServedAsBefore() { ExpectRoundTrip(10 * round_trip_ + milliseconds(2)); }
+  // In one of a few measurements: what else the machine does counts too.
+  void ExpectRoundTrip(std::chrono::microseconds bound) {
+    std::chrono::microseconds now = RoundTrip();
+    for (int i = 0; i < 10 && now >= bound; ++i) now = RoundTrip();
+    EXPECT_LT(now, bound) << "it was " << round_trip_.count() << " us";
   }
 
   std::unique_ptr<RawChannel> MakeChannel() {
@@ -157,7 +160,7 @@ TEST_F(HostileTest, ChangesThePayloadMeanwhile) {
   Bytes walk = Encoded(WalkReq{hostile_->root().control_fd, StringArray(names)});
   auto end = Clock::now() + std::chrono::seconds(1);
   int answered = 0;
-  while (Clock::now() < end) {
+  while (Clock::now() < end || answered <= 100) {
     channel->Write(static_cast<uint16_t>(Mid::kWalk), 0, walk);
     channel->Flip(static_cast<uint32_t>(4 + walk.size()));
     if (channel->WaitForTurn() != Answer::End::kAnswered) break;
@@ -215,7 +218,7 @@ TEST_F(HostileTest, HangsUpWithAWindowThatIsNeverTheServers) {
   ExpectGoodServedAsBefore();
   hostile_->socket().Close();
   // While the state is still undone at once.
-  EXPECT_TRUE(Eventually(milliseconds(10000), [&] { return Fds() < fds_; }));
+  EXPECT_TRUE(Eventually(tests::kPatience, [&] { return Fds() < fds_; }));
   stop = true;
   holder.join();
 }
@@ -272,9 +275,9 @@ TEST_F(HostileTest, FloodsAllItsLanes) {
       while (!stop && Find(*channel, "file1") != kInvalidFdid) ++answered;
     });
   }
-  EXPECT_TRUE(Eventually(milliseconds(10000), [&] { return answered > 1000; }));
+  EXPECT_TRUE(Eventually(tests::kPatience, [&] { return answered > 1000; }));
   // All of them want CPU time, so the bound is what the scheduler can promise.
-  EXPECT_LT(RoundTrip(), milliseconds(50));
+  ExpectRoundTrip(milliseconds(50));
   stop = true;
   for (std::thread& thread : threads) thread.join();
 }
@@ -373,7 +376,7 @@ TEST_P(KilledClientTest, LeavesNothing) {
   }
   // Now the child alone holds the connection, and it is gone soon.
   hostile_.reset();
-  EXPECT_TRUE(Eventually(milliseconds(10000), [&] { return Fds() < fds_ && Threads() <= threads_; }));
+  EXPECT_TRUE(Eventually(tests::kPatience, [&] { return Fds() < fds_ && Threads() <= threads_; }));
   ExpectGoodServedAsBefore();
 }
 

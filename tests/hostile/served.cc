@@ -44,7 +44,7 @@ Served::Served(const std::vector<Mount>& mounts, const std::vector<std::string>&
 
 Served::~Served() {
   clients_.clear();
-  auto ran = gofer_->Wait(seconds(20));
+  auto ran = gofer_->Wait();
   EXPECT_EQ(ran.status, killed_ ? 128 + SIGKILL : 0) << ran;
   EXPECT_EQ(ran.err, "");
 }
@@ -52,7 +52,7 @@ Served::~Served() {
 bool Served::Kill() {
   killed_ = true;
   kill(pid_, SIGKILL);
-  return Eventually(seconds(10), [&] { return tests::ListDirectory(Proc(pid_, "task")).empty(); });
+  return Eventually(tests::kPatience, [&] { return tests::ListDirectory(Proc(pid_, "task")).empty(); });
 }
 
 size_t Served::Fds() const { return tests::ListDirectory(Proc(pid_, "fd")).size(); }

@@ -151,11 +151,11 @@ TEST_P(ClientTest, AServersDeathEndsEveryCall) {
         } while (end == "ok");
       });
     }
-    EXPECT_TRUE(Eventually(std::chrono::seconds(20), [&] { return calls > 100; }));
+    EXPECT_TRUE(Eventually(kPatience, [&] { return calls > 100; }));
     server().Signal(SIGKILL);
   }
   for (const std::string& end : ends) EXPECT_EQ(end, "ECONNRESET");
-  EXPECT_TRUE(Eventually(std::chrono::seconds(20), [&] { return !client().connected(); }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return !client().connected(); }));
   EXPECT_EQ(Outcome(Stat(root())), "ECONNRESET");
   client().CloseLater(file->control);
   client().FlushClosed();

@@ -42,7 +42,7 @@ void ClientTest::Start(const Serving& serving) {
 void ClientTest::Stop() {
   client_.reset();
   if (!server_) return;
-  Ran ran = server_->Wait(std::chrono::seconds(20));
+  Ran ran = server_->Wait();
   EXPECT_TRUE(ran.ok()) << "the server's end: " << ran;
   server_.reset();
 }

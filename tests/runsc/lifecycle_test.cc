@@ -96,29 +96,29 @@ TEST_P(Lifecycle, CreateAndStart) {
   EXPECT_FALSE(ReadFile(Path("data/file")));
   EXPECT_TRUE(Sandbox(id).is_object());
   EXPECT_TRUE(Runtime({"start", id}).ok());
-  EXPECT_TRUE(Eventually(seconds(10), [&] { return ReadFile(Path("data/file")) == "started\n"; }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return ReadFile(Path("data/file")) == "started\n"; }));
   // The gofer goes with the sentry, without anybody's help.
-  EXPECT_TRUE(Eventually(seconds(10), [&] { return Sandboxes().empty(); }));
-  EXPECT_TRUE(Eventually(seconds(10), [&] { return Runtime({"delete", id}).ok(); }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return Sandboxes().empty(); }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return Runtime({"delete", id}).ok(); }));
 }
 
 TEST_P(Lifecycle, SentryDies) {
   Bundle bundle = IdleBundle("bundle");
   Container container(*this, bundle, Id("sentry"));
   kill(container.pid(), SIGKILL);
-  EXPECT_TRUE(Eventually(seconds(10), [&] { return Sandboxes().empty(); }));
-  EXPECT_TRUE(Eventually(seconds(5), [&] { return Find("--until-closed").empty(); }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return Sandboxes().empty(); }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return Find("--until-closed").empty(); }));
 }
 
 TEST_P(Lifecycle, GoferDies) {
   Bundle bundle = IdleBundle("bundle");
   Container container(*this, bundle, Id("gofer"));
   kill(Sandbox(container.id()).value("goferPid", 0), SIGKILL);
-  EXPECT_TRUE(Eventually(seconds(5), [&] { return Sandbox(container.id()).value("state", "") == "STATE_FAILED"; }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return Sandbox(container.id()).value("state", "") == "STATE_FAILED"; }));
   EXPECT_EQ(Sandbox(container.id()).value("failure", ""), "gofer killed by signal 9");
   // What stood in for runsc's gofer is gone, too, and nobody waits for answers.
-  EXPECT_TRUE(Eventually(seconds(5), [&] { return Find("--until-closed").empty(); }));
-  Ran ran = container.Exec("cat /data/1", {.timeout = seconds(20)});
+  EXPECT_TRUE(Eventually(kPatience, [&] { return Find("--until-closed").empty(); }));
+  Ran ran = container.Exec("cat /data/1");
   EXPECT_FALSE(ran.ok() || ran.timed_out) << ran;
   EXPECT_TRUE(container.Delete().ok());
   EXPECT_THAT(Sandboxes(), IsEmpty());
@@ -184,7 +184,7 @@ TEST_P(Lifecycle, HostSocketsAndFifos) {
   {
     Container with(*this, bundle, Id("with"));
     EXPECT_EQ(with.Exec("probe connect /data/socket").out, "through a socket\n");
-    EXPECT_EQ(with.Exec("timeout 5 head -n 1 /data/fifo").out, "through a FIFO\n");
+    EXPECT_EQ(with.Exec("timeout 50 head -n 1 /data/fifo").out, "through a FIFO\n");
     EXPECT_GE(Calls(with.id(), "/data", "Connect") + Calls(with.id(), "/data", "ConnectWithCreds"), 1u);
   }
   shutdown(listening.get(), SHUT_RDWR);

@@ -42,6 +42,9 @@ std::vector<std::string> MountInfo();
 // The value of "Name:" in /proc/PID/status, without blanks around it; empty if there is none.
 std::string ProcessStatus(pid_t pid, std::string_view name);
 
+// For what has to happen, however busy the machine is. Who waits for longer has found that it does not.
+inline constexpr std::chrono::seconds kPatience(60);
+
 // Asks again and again until it is so, or the time is over; whether it is so in the end.
 bool Eventually(std::chrono::milliseconds timeout, const std::function<bool()>& condition);
 

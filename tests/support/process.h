@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "tests/support/files.h"
 
 // Running other programs from a test. The first call makes the test process the reaper of everything it starts,
 // directly or not (PR_SET_CHILD_SUBREAPER): daemons and containers come to it when their parents go, and are reaped as
@@ -20,7 +21,7 @@ struct RunOptions {
   std::string input;                     // What it reads from standard input.
   std::vector<std::string> environment;  // "NAME=value", in addition to the test's own.
   std::string directory;                 // Working directory; empty: the test's own.
-  std::chrono::milliseconds timeout = std::chrono::seconds(60);
+  std::chrono::milliseconds timeout = kPatience;
 };
 
 // How a program ended and what it said.
@@ -48,7 +49,7 @@ class Process {
   void Signal(int signal);
 
   // Waits at most for the time-out given; kills its process group if that is over.
-  Ran Wait(std::chrono::milliseconds timeout = std::chrono::seconds(60));
+  Ran Wait(std::chrono::milliseconds timeout = kPatience);
 
  private:
   pid_t pid_ = -1;
