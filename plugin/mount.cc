@@ -99,6 +99,12 @@ void Mount::FollowHost() {
     // The container's limit of processes is reached.
     operations_.watches().End();
     operations_.waker().End();
+    return;
+  }
+  try {
+    operations_.ClosePromptly();
+  } catch (const std::system_error&) {
+    // Others hear of what was closed when the server does.
   }
 }
 

@@ -199,6 +199,11 @@ Result<Fd> Operations::Subscribe() {
   return watches_.Subscribe(client_);
 }
 
+void Operations::ClosePromptly() {
+  prompt_closing_ = std::make_unique<PromptClosing>(client_);
+  closes_promptly_ = prompt_closing_.get();
+}
+
 void Operations::WatchKnown() {
   // Of those that the server watches for all.
   constexpr size_t kMaxKnown = 8192;

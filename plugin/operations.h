@@ -19,6 +19,7 @@
 #include "plugin/io_modes.h"
 #include "plugin/open_directories.h"
 #include "plugin/open_file_cache.h"
+#include "plugin/prompt_closing.h"
 #include "plugin/request.h"
 #include "plugin/waker_link.h"
 #include "plugin/watches.h"
@@ -72,6 +73,8 @@ class Operations {
 
   // For who tells the kernel what others change. Subscribes to that: an error if there is nobody to say it, or no need.
   Result<Fd> Subscribe();
+  // From now on others wait for what the container closes. Once; throws std::system_error if there is no thread.
+  void ClosePromptly();
   // What the kernel knows already is watched as if it had been looked into now: there may be those who watch it.
   void WatchKnown();
   // For when others begin to change the files: closes what is kept open for those who open it again.
@@ -267,6 +270,8 @@ class Operations {
   std::atomic<bool> generations_differ_ = false;  // Some node's is not 0.
   WakerLink waker_;
   std::atomic<uint32_t> pretended_ = 0;
+  std::unique_ptr<PromptClosing> prompt_closing_;
+  std::atomic<PromptClosing*> closes_promptly_ = nullptr;  // That, for any thread.
 };
 
 }  // namespace lisafs

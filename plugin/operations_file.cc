@@ -207,7 +207,13 @@ void Operations::AddHandle(std::shared_ptr<Handle> handle, bool is_new, fuse_ope
 }
 
 void Operations::RemoveHandle(uint64_t fh) {
-  if (auto handle = handles_.Remove(fh)) io_modes_.Leave(*handle);
+  auto handle = handles_.Remove(fh);
+  if (!handle) return;
+  io_modes_.Leave(*handle);
+  const bool writes = handle->writes;
+  handle.reset();
+  PromptClosing* promptly = closes_promptly_.load(std::memory_order_acquire);
+  if (writes && promptly != nullptr) promptly->Closed();
 }
 
 CreateCommon Operations::Creation(const Pinned& directory, const fuse_in_header& header, uint32_t mode) const {

@@ -385,6 +385,21 @@ TEST_F(Waking, OfTwoMountsOfOneDirectory) {
   watching.After([&] { container.Exec("echo a > /data/f"); }, "0 modify f");
   watching.After([&] { container.Exec("echo a > /data/d/g"); }, "1 modify g");
   watching.After([&] { container.Exec("echo a > /data/new"); }, "0 create new");
+  watching.After([&] { container.Exec("echo a > /data/f"); }, "0 close-write f");
+}
+
+// Of what another container does, which closes files by way of its own plugin and gofer.
+TEST_F(Waking, OfWhatAnotherContainerDoes) {
+  const Bundle bundle = MakeBundle();
+  WriteFile(Path("data/large"), std::string(1 << 20, 'x'));
+  Container container(*this, bundle, Id("one")), other(*this, bundle, Id("other"));
+  ASSERT_NO_FATAL_FAILURE(WaitForWaker());
+  Watching watching(*this, container, {"/data"});
+  watching.After([&] { other.Exec("echo a > /data/f"); }, "0 close-write f");
+  watching.After([&] { other.Exec("echo a > /data/new"); }, "0 close-write new");
+  watching.After([&] { other.Exec("echo a >> /data/large"); }, "0 close-write large");
+  watching.After([&] { other.Exec("mv /data/new /data/newer"); }, "0 moved-to newer");
+  EXPECT_EQ(container.Exec("cat /data/f /data/newer; tail -c 2 /data/large").out, "a\na\na\n");
 }
 
 TEST_F(Waking, AStormIsSurvived) {
