@@ -345,8 +345,8 @@ TEST_F(Waking, OfFilesThatTheContainerHasOpenForWriting) {
   ASSERT_NO_FATAL_FAILURE(WaitForWaker());
   Watching watching(*this, container, {"/data"});
   Process writer(RuntimeCommand({"exec", container.id(), "sh", "-c",
-                                 "mkfifo /go; exec 3>>/data/f 4<>/data/large; echo a >&3; echo a >&4; "
-                                 "while read x </go; do echo b >&3; echo b >&4; done"}),
+                                 "mkfifo /go; exec 3>>/data/f 4<>/data/large 5<>/go; echo a >&3; echo a >&4; "
+                                 "while read x <&5; do echo b >&3; echo b >&4; done"}),
                  RunOptions{});
   auto append = [&](const char* name) {
     const Fd file(open(Path(name).c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
