@@ -138,7 +138,7 @@ Operations::Operations(Client& client, const MountOptions& options, WakerSocket 
       options_(options),
       root_(Identity::Of(client.root().stat)),
       nodes_(client),
-      waker_(nodes_, std::move(waker)) {}
+      waker_(nodes_, std::move(waker), !opens_by_itself_) {}
 
 int Operations::Serve(std::span<const std::byte> request, Reply& reply) {
   const uint64_t calls = Client::CallsOfThread();

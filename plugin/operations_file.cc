@@ -46,7 +46,8 @@ std::shared_ptr<Handle> Operations::FindKeptOpen(uint64_t nodeid, uint32_t flags
     DropKeptOpen(nodeid);
     return nullptr;
   }
-  if (!exclusive()) return nullptr;
+  // Who executes a file has to wait for the waker, if there is one since the mount was shared.
+  if (!exclusive() || ((flags & kOpenToExecute) && waker_.connected())) return nullptr;
   return open_files_.Find(nodeid, options_.policy->Restrictions());
 }
 

@@ -26,7 +26,8 @@ StepResult<WakerSocket> MakeWakerSocket(size_t mount) {
   return socket;
 }
 
-WakerLink::WakerLink(InodeTable& nodes, WakerSocket socket) : nodes_(nodes), socket_(std::move(socket)) {
+WakerLink::WakerLink(InodeTable& nodes, WakerSocket socket, bool hears_opens)
+    : nodes_(nodes), socket_(std::move(socket)), hears_opens_(hears_opens) {
   if (!socket_.own) return;
   unsigned char secret[kWakerSecretSize];
   if (getrandom(secret, sizeof secret, 0) != sizeof secret ||
@@ -133,7 +134,9 @@ void WakerLink::AwaitClosed(const Node& file) {
 // Whoever is about to execute the file is counted before it looks at what is being shown.
 bool WakerLink::MayOpen(const Wake& wake) {
   const NodeRef file = wake.name.empty() ? nodes_.Ref(*wake.directory) : nodes_.FindChild(*wake.directory, wake.name);
-  return !file || (S_ISREG(file->mode()) && !file->IsExecuted());
+  if (!file) return true;
+  const bool may_be_executed = hears_opens_ ? file->IsExecuted() : (file->mode() & 0111) != 0;
+  return S_ISREG(file->mode()) && !may_be_executed;
 }
 
 void WakerLink::ShowNext() {

@@ -59,8 +59,9 @@ class WakerLink {
   // A directory in the mount's root that is there for the waker alone: what comes from, or goes to, where nobody looks.
   static constexpr char kElsewhere[] = ".lisafs-elsewhere";
 
-  // Without a socket there is never a waker. `nodes` outlives this.
-  explicit WakerLink(InodeTable& nodes, WakerSocket socket = {});
+  // Without a socket there is never a waker. `hears_opens`: the kernel says when a file is about to be executed.
+  // `nodes` outlives this.
+  explicit WakerLink(InodeTable& nodes, WakerSocket socket = {}, bool hears_opens = true);
 
   // For whoever reads what others change, on one thread:
 
@@ -111,6 +112,7 @@ class WakerLink {
 
   InodeTable& nodes_;
   WakerSocket socket_;
+  const bool hears_opens_;
   std::string attribute_;
   std::atomic<uint32_t> pid_ = kNobody;
   std::atomic<uint64_t> outdated_ = 0;
