@@ -22,6 +22,7 @@
 #include "base/fd.h"
 #include "base/program.h"
 #include "base/result.h"
+#include "base/shared_page.h"
 #include "broker/client.h"
 #include "confine/confine.h"
 #include "gofer/access_log.h"
@@ -98,18 +99,18 @@ std::vector<Served> OpenTrees(const GoferArguments& arguments) {
 
 // The page that everything is counted in: the file `fd`, which is closed, or memory of our own.
 CountersPage& MapCounters(int fd) {
-  Fd file(fd);
-  struct stat stat;
-  if (file && fstat(file.get(), &stat) != 0) DieErrno("--counters");
-  if (file && stat.st_size < static_cast<off_t>(sizeof(CountersPage))) Die("--counters", "the file is too short");
-  int flags = file ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS;
-  void* page = mmap(nullptr, sizeof(CountersPage), PROT_READ | PROT_WRITE, flags, file.get(), 0);
-  if (page == MAP_FAILED) DieErrno("mapping the counters");
-  auto& counters = *static_cast<CountersPage*>(page);
-  if (file && (counters.magic != kCountersMagic || counters.version != kCountersVersion)) {
+  const Fd file(fd);
+  if (!file) {
+    void* memory = mmap(nullptr, sizeof(CountersPage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) DieErrno("memory for the counters");
+    return *static_cast<CountersPage*>(memory);
+  }
+  auto page = MapSharedPage<CountersPage>(file);
+  if (!page) Die("--counters", page.error().ToString());
+  if ((*page)->magic != kCountersMagic || (*page)->version != kCountersVersion) {
     Die("--counters", "the file is not of this version");
   }
-  return counters;
+  return **page;
 }
 
 // What restricts the mounts while they are served: the file `fd`, which is closed, or nothing.

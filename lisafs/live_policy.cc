@@ -3,26 +3,20 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "base/shared_page.h"
 
 namespace lisafs {
 
 StepResult<const LivePolicyPage*> MapLivePolicy(const Fd& file) {
-  struct stat stat;
-  if (fstat(file.get(), &stat) != 0) return FailStepWithErrno("the file of the live policy");
-  if (stat.st_size < static_cast<off_t>(sizeof(LivePolicyPage))) {
-    return FailStep("the file of the live policy is too short", Errno(EINVAL));
-  }
-  void* mapped = mmap(nullptr, sizeof(LivePolicyPage), PROT_READ, MAP_SHARED, file.get(), 0);
-  if (mapped == MAP_FAILED) return FailStepWithErrno("mapping the live policy");
-  const auto* page = static_cast<const LivePolicyPage*>(mapped);
-  if (page->magic != kLivePolicyMagic || page->version != kLivePolicyVersion) {
+  auto page = MapSharedPage<const LivePolicyPage>(file);
+  if (!page) return FailStep("mapping the live policy", page.error());
+  if ((*page)->magic != kLivePolicyMagic || (*page)->version != kLivePolicyVersion) {
     return FailStep("the live policy is not of this version", Errno(EINVAL));
   }
-  return page;
+  return *page;
 }
 
 // Shared futexes: whoever waits and whoever wakes map the same file.

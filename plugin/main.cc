@@ -1,5 +1,3 @@
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -19,6 +17,7 @@
 #include "base/inherited.h"
 #include "base/program.h"
 #include "base/result.h"
+#include "base/shared_page.h"
 #include "confine/confine.h"
 #include "lisafs/client.h"
 #include "lisafs/live_policy.h"
@@ -101,13 +100,9 @@ void UsePolicy(const Fd& file, Arguments& arguments) {
 // What the mounts count in the file; it is mapped, and closed.
 void UseClaims(const Fd& file, Arguments& arguments) {
   if (arguments.mounts.size() > kMaxMounts) DieOfUsage("--claims", "too many mounts");
-  struct stat stat;
-  if (fstat(file.get(), &stat) != 0) DieErrno("--claims");
-  if (stat.st_size < static_cast<off_t>(sizeof(PluginClaimsPage))) DieOfUsage("--claims", "the file is too short");
-  void* mapped = mmap(nullptr, sizeof(PluginClaimsPage), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
-  if (mapped == MAP_FAILED) DieErrno("mapping the claims");
-  auto* page = static_cast<PluginClaimsPage*>(mapped);
-  for (size_t i = 0; i < arguments.mounts.size(); ++i) arguments.mounts[i].options.claims = &page->mounts[i];
+  auto page = MapSharedPage<PluginClaimsPage>(file);
+  if (!page) Die("--claims", page.error().ToString());
+  for (size_t i = 0; i < arguments.mounts.size(); ++i) arguments.mounts[i].options.claims = &(*page)->mounts[i];
 }
 
 Arguments ParseArguments(int argc, char** argv) {
