@@ -21,7 +21,6 @@
 namespace lisafs::tests {
 namespace {
 
-using std::chrono::seconds;
 
 // Of a hundred. The kernel may want its memory back at any time, and asks again.
 constexpr uint64_t kFew = 10;
@@ -70,7 +69,7 @@ TEST_F(Opening, AgainAsksNobody) {
   WriteFile(files_->OnHost("a"), "content");
   EXPECT_EQ(ReadFile(*files_ / "a"), "content");
   for (int i = 0; i < 100; ++i) EXPECT_EQ(ReadFile(*files_ / "a"), "content");
-  EXPECT_TRUE(Eventually(seconds(2), [&] { return files_->Calls(Mid::kOpenAt) >= 1; }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return files_->Calls(Mid::kOpenAt) >= 1; }));
   EXPECT_LT(files_->Calls(Mid::kOpenAt), kFew);
 }
 
@@ -81,7 +80,7 @@ TEST_F(Opening, AgainIsPassedThroughWithoutTheBroker) {
     Fd a = Open("a");
     EXPECT_EQ(Mapped(a), 'c');
   }
-  EXPECT_TRUE(Eventually(seconds(2), [&] { return files_->Calls(Mid::kOpenBacking) >= 1; }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return files_->Calls(Mid::kOpenBacking) >= 1; }));
   EXPECT_LT(files_->Calls(Mid::kOpenBacking), kFew);
   EXPECT_EQ(files_->Calls(Mid::kPRead), 0u);
   // What is written then is what a reader sees.
@@ -111,7 +110,7 @@ TEST_F(Opening, KeepsNoDeletedFile) {
     }
   }
   // Closing is told later, a few at a time.
-  EXPECT_TRUE(Eventually(seconds(10), [&] {
+  EXPECT_TRUE(Eventually(kPatience, [&] {
     mkdir((*files_ / "d").c_str(), 0755);
     rmdir((*files_ / "d").c_str());
     return CountDescriptors(files_->gofer_pid()) < before + 50;
@@ -125,7 +124,7 @@ TEST_F(Opening, KeepsNobodyFromWritingOrRunning) {
   Fd writer = Open("program", O_WRONLY);
   EXPECT_EQ(Run("program"), 126);
   writer.reset();
-  EXPECT_TRUE(Eventually(seconds(2), [&] { return Run("program") == 0; }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return Run("program") == 0; }));
 }
 
 // An overlay's file is another one once it has been written to: who opened it before still maps the old one.
@@ -152,14 +151,14 @@ TEST_F(Opening, IsRefusedOnceTheMountIsRevoked) {
   EXPECT_LT(open((*files_ / "a").c_str(), O_RDONLY | O_CLOEXEC), 0);
   EXPECT_EQ(errno, EACCES);
   files_->Restrict(0);
-  EXPECT_TRUE(Eventually(seconds(2), [&] { return ReadFile(*files_ / "a") == "content"; }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return ReadFile(*files_ / "a") == "content"; }));
 }
 
 TEST_F(Opening, IsAskedForAgainAfterOthersMightChangeFiles) {
   WriteFile(files_->OnHost("a"), "content");
   EXPECT_EQ(ReadFile(*files_ / "a"), "content");
   const uint64_t before = files_->Calls(Mid::kOpenAt);
-  EXPECT_TRUE(Eventually(seconds(5), [&] {
+  EXPECT_TRUE(Eventually(kPatience, [&] {
     files_->Restrict(kShared);
     usleep(10'000);  // It may not notice what lasts for a moment.
     files_->Restrict(0);
@@ -181,7 +180,7 @@ TEST_F(OpeningReadOnly, AsksNobody) {
   for (const char* name : {"a", "b", "c"}) WriteFile(files_->OnHost(name), name);
   for (const char* name : {"a", "b", "c"}) EXPECT_EQ(ReadFile(*files_ / name), name);
   // Once for each that was read.
-  EXPECT_TRUE(Eventually(seconds(2), [&] { return files_->Calls(Mid::kOpenAt) >= 3; }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return files_->Calls(Mid::kOpenAt) >= 3; }));
   uint64_t before = 0, after = 0;
   for (Mid mid : kAllMids) before += mid == Mid::kClose ? 0 : files_->Calls(mid);
   for (int i = 0; i < 100; ++i) EXPECT_EQ(ReadFile(*files_ / "a"), "a");
@@ -228,7 +227,7 @@ TEST_F(OpeningReadOnly, ReadingIsRefusedOnceTheMountIsRevoked) {
   char c = 0;
   EXPECT_LT(pread(b.get(), &c, 1, 0), 0);
   EXPECT_EQ(errno, EACCES);
-  EXPECT_TRUE(Eventually(seconds(2), [&] { return !ReadFile(*files_ / "a").has_value(); }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return !ReadFile(*files_ / "a").has_value(); }));
 }
 
 // The kernel is not to be told otherwise. It asks how large and old a file is before it reads.
@@ -239,7 +238,7 @@ TEST_F(OpeningReadOnly, WhatOthersChangeFromNowOnShows) {
   usleep(10'000);
   EXPECT_EQ(ReadFile(*files_ / "a"), "old");
   WriteFile(files_->OnHost("a"), "newer");
-  EXPECT_TRUE(Eventually(seconds(3), [&] { return ReadFile(*files_ / "a") == "newer"; }));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return ReadFile(*files_ / "a") == "newer"; }));
 }
 
 }  // namespace
