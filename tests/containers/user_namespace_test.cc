@@ -313,5 +313,39 @@ TEST_F(IdMaps, GofersHaveRightsOverTheContainersIdsAlone) {
   EXPECT_TRUE(Control({"mount", "remove", with.id(), "/data"}).ok());
 }
 
+// What an operator adds: the map is from ids on the host's disk to the host's, which a container's namespace maps on.
+TEST_F(IdMaps, OfMountsThatAreAddedWhileTheContainerRuns) {
+  if (PlainRuntime()) GTEST_SKIP() << "without LISAFS";
+  constexpr uint32_t kOnDisk = 200'000, kForeign = 300'000;
+  const std::string first = std::to_string(kOnDisk) + "-", count = "-" + std::to_string(kCount);
+  auto add = [&](const Container& container, const std::string& data, uint32_t id) {
+    const std::string range = first + std::to_string(id) + count;
+    return Control(
+        {"mount", "add", container.id(), data, "/data", "--create", "-o", "idmap=uids=" + range + ";gids=" + range});
+  };
+  {
+    const std::string data = Data("mapped-data", kOnDisk, kForeign);
+    Bundle bundle = MappedBundle("mapped");
+    bundle.SetScript("sleep 1000");
+    Container container(*this, bundle, Id("mapped"));
+    Ran added = add(container, data, kFirst);
+    ASSERT_TRUE(added.ok()) << added;
+    EXPECT_THAT(Control({"mounts", container.id()}).out, HasSubstr("idmap"));
+    ExpectWorked(container.Exec(kWork), data, kOnDisk, kForeign);
+    EXPECT_TRUE(Control({"mount", "remove", container.id(), "/data"}).ok());
+    EXPECT_EQ(container.Exec("ls -A /data").out, "");
+  }
+  const std::string data = Data("plain-data", kOnDisk, kForeign);
+  Bundle bundle = BusyboxBundle("plain");
+  bundle.SetScript("sleep 1000");
+  Container container(*this, bundle, Id("plain"));
+  Ran added = add(container, data, 0);
+  ASSERT_TRUE(added.ok()) << added;
+  Ran ran = container.Exec(
+      "cd /data; stat -c '%n %u:%g' mine user foreign; echo made > made; chown 5:6 made; stat -c %u:%g made");
+  EXPECT_EQ(ran.out, "mine 0:0\nuser 1000:1000\nforeign 65534:65534\n5:6\n") << ran;
+  EXPECT_EQ(Owner(data + "/made"), std::to_string(kOnDisk + 5) + ":" + std::to_string(kOnDisk + 6));
+}
+
 }  // namespace
 }  // namespace lisafs::tests
