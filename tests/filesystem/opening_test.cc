@@ -21,7 +21,6 @@
 namespace lisafs::tests {
 namespace {
 
-
 // Of a hundred. The kernel may want its memory back at any time, and asks again.
 constexpr uint64_t kFew = 10;
 
