@@ -27,6 +27,8 @@ constexpr uint32_t kShutDown = 2;
 constexpr uint32_t kAsleep = 1;
 constexpr uint32_t kStopping = 2;
 
+constexpr uint32_t kSleeps = 1;  // In a place.
+
 constexpr uint32_t kMessageHeaderSize = 4;
 constexpr size_t kDataOffset = 16;
 constexpr uint32_t kMaxDemoted = 16 << 10;
@@ -45,6 +47,9 @@ void Demote(std::span<const std::byte> written) {
 #endif
 }
 
+// Where this thread is, if it does not sleep.
+uint32_t Place() { return static_cast<uint32_t>(sched_getcpu() + 1) << 1; }
+
 // The peer maps the same word at another address, so these are not the private kind.
 // The number of threads that slept.
 long FutexWake(std::atomic<uint32_t>& word, int count) { return syscall(SYS_futex, &word, FUTEX_WAKE, count, nullptr); }
@@ -59,9 +64,9 @@ bool FutexWait(std::atomic<uint32_t>& word, uint32_t expected, const timespec* t
 struct Channel::Window {
   std::atomic<uint32_t> state;
   std::atomic<uint32_t> data_length;  // From kDataOffset.
-  // gVisor leaves these two alone.
-  std::atomic<uint32_t> client_sleeps;
-  std::atomic<uint32_t> server_sleeps;
+  // Where each side is: kSleeps, and above it one more than the number of its CPU. gVisor leaves these two alone.
+  std::atomic<uint32_t> client_place;
+  std::atomic<uint32_t> server_place;
   // u16 message, u8 number of descriptors, u8 zero: one word, so that it is read once.
   std::atomic<uint32_t> message;
 };
@@ -72,8 +77,8 @@ Channel::Channel(Side side, std::byte* base, uint64_t length, Fd fd_socket, Spin
       window_(reinterpret_cast<Window*>(base)),
       mine_(side == Side::kClient ? kClientActive : kServerActive),
       theirs_(side == Side::kClient ? kServerActive : kClientActive),
-      my_sleep_flag_(side == Side::kClient ? &window_->client_sleeps : &window_->server_sleeps),
-      peer_sleep_flag_(side == Side::kClient ? &window_->server_sleeps : &window_->client_sleeps),
+      my_place_(side == Side::kClient ? &window_->client_place : &window_->server_place),
+      peer_place_(side == Side::kClient ? &window_->server_place : &window_->client_place),
       fd_socket_(std::move(fd_socket)),
       spinner_(spin) {
   static_assert(offsetof(Window, message) == kDataOffset && sizeof(Window) == kPayloadOffset);
@@ -131,6 +136,7 @@ Result<Channel::Incoming> Channel::SendAndReceive(Mid mid, size_t size, Donation
 
 Status Channel::Send(Mid mid, size_t size, Donations* send) {
   assert(size <= payload().size());
+  UpdatePlace();
   const size_t donated = send != nullptr && send->size() > 0 ? SendDonations(*send) : 0;
   window_->message.store(static_cast<uint16_t>(mid) | static_cast<uint32_t>(donated << 16), std::memory_order_relaxed);
   return SendRaw(kMessageHeaderSize + static_cast<uint32_t>(size));
@@ -161,11 +167,19 @@ Status Channel::SendRaw(uint32_t data_length) {
   return {};
 }
 
-// The peer sets its flag, then looks at the state; here the state was changed, then the flag is looked at. All four are
-// sequentially consistent, so that one of the two sides sees the other's.
+// Before anything of a message is written: between two writes to the window's first line the peer may take it away.
+void Channel::UpdatePlace() {
+  if (!tell_sleep_) return;
+  const uint32_t place = Place();
+  if (place != place_) my_place_->store(place_ = place, std::memory_order_relaxed);
+}
+
+// The peer says that it sleeps, then looks at the state; here the state was changed, then the peer's word is looked at.
+// All four are sequentially consistent, so that one of the two sides sees the other's.
 void Channel::WakePeer() {
-  const bool asleep = peer_sleep_flag_->load() != 0;
-  peer_was_asleep_ = (!trust_sleep_flag_ || asleep) && FutexWake(window_->state, 1) > 0;
+  const uint32_t peer = peer_place_->load();
+  peer_was_asleep_ = (!trust_sleep_flag_ || (peer & kSleeps)) && FutexWake(window_->state, 1) > 0;
+  peer_is_here_ = (peer | kSleeps) == (place_ | kSleeps);
   trust_sleep_flag_ = tell_sleep_;
 }
 
@@ -188,7 +202,10 @@ void Channel::SpinForTurn() {
   // A peer without sleep flags sleeps whenever it waits. Woken by a side that sleeps next, it runs on the same CPU at
   // once; a side that spins holds that CPU, and the peer's is an idle one that has to wake up first.
   if (!tell_sleep_) return;
-  const bool turned = spinner_.Until(peer_was_asleep_, arrived_, [this] {
+  // On the server's CPU a client does better to make room: then it is woken as soon as the answer is there, and the
+  // server's spinning, which is to be interrupted, has the kernel wake the client's next thread on another CPU.
+  if (peer_is_here_ && mine_ == kClientActive && !kOneCpu) return;
+  const bool turned = spinner_.Until(peer_was_asleep_ || peer_is_here_, arrived_, [this] {
     return window_->state.load(std::memory_order_acquire) != theirs_ ||
            (local_.load(std::memory_order_relaxed) & kStopping) != 0;
   });
@@ -198,12 +215,12 @@ void Channel::SpinForTurn() {
 // Until the window may have changed hands. The kernel looks at the state again before it puts the thread to sleep.
 Status Channel::Sleep(bool briefly) {
   constexpr timespec kBriefly = {.tv_nsec = 300'000};
-  if (tell_sleep_) my_sleep_flag_->store(1);
+  if (tell_sleep_) my_place_->store((place_ = Place()) | kSleeps);
   if ((local_.fetch_or(kAsleep) & kStopping) == 0 && window_->state.load() == theirs_) {
     if (!FutexWait(window_->state, theirs_, briefly ? &kBriefly : nullptr)) spinner_.before_sleep()();
   }
   const bool shut_down = (local_.fetch_and(~kAsleep) & kStopping) != 0;
-  if (tell_sleep_) my_sleep_flag_->store(0);
+  if (tell_sleep_) my_place_->store(place_ = Place());
   if (shut_down) return Fail(ECONNRESET);
   return {};
 }

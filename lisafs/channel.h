@@ -91,6 +91,7 @@ class Channel {
   void SpinForTurn();
   Status Sleep(bool briefly);
   void WakePeer();
+  void UpdatePlace();
   size_t SendDonations(Donations& send);
   Status CheckHandshake();
   Result<Incoming> ReadIncoming();
@@ -100,15 +101,17 @@ class Channel {
   Window* const window_;  // The same.
   const uint32_t mine_;
   const uint32_t theirs_;
-  std::atomic<uint32_t>* const my_sleep_flag_;
-  std::atomic<uint32_t>* const peer_sleep_flag_;
+  std::atomic<uint32_t>* const my_place_;
+  std::atomic<uint32_t>* const peer_place_;
   const Fd fd_socket_;
 
   Spinner spinner_;
   uint64_t arrived_ = 0;           // A time, if the spinning saw the window come back; 0 otherwise.
-  bool tell_sleep_ = false;        // Keep my_sleep_flag_.
-  bool trust_sleep_flag_ = false;  // Wake by peer_sleep_flag_.
+  bool tell_sleep_ = false;        // Keep my_place_.
+  uint32_t place_ = 0;             // What it says, when this side does not sleep.
+  bool trust_sleep_flag_ = false;  // Wake by peer_place_.
   bool peer_was_asleep_ = false;   // When it was last handed the window.
+  bool peer_is_here_ = false;      // The same: on the CPU of this thread, or it was when it last said so.
 
   // kAsleep and kStopping: what Shutdown and the thread that uses the channel tell each other, out of the peer's reach.
   std::atomic<uint32_t> local_ = 0;

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -75,13 +77,48 @@ TEST(Channel, SaysInTheWindowWhenItSleeps) {
     EXPECT_FALSE(pair.server->SendAndReceive(Mid::kSleepFlags, 0, nullptr));
   });
   ASSERT_TRUE(pair.client->Connect());
-  EXPECT_EQ(pair.server_sleeps(), 0u);
+  EXPECT_EQ(pair.server_place(), 0u);
   ASSERT_TRUE(pair.client->SendAndReceive(Mid::kSleepFlags, 0, nullptr));
-  while (pair.server_sleeps() != 1) usleep(100);
-  EXPECT_EQ(pair.client_sleeps(), 0u);
+  while ((pair.server_place() & 1) == 0) usleep(100);
+  EXPECT_LE(pair.server_place() >> 1, static_cast<uint32_t>(get_nprocs_conf()));
+  EXPECT_EQ(pair.client_place(), 0u);
   pair.client->Shutdown();
   server.join();
-  EXPECT_EQ(pair.server_sleeps(), 0u);
+  EXPECT_EQ(pair.server_place() & 1, 0u);
+}
+
+TEST(Channel, AClientMakesRoomForAServerOnItsCpu) {
+  if (kOneCpu) GTEST_SKIP() << "there is only one CPU";
+  constexpr uint32_t kForEver = 1'000'000'000;
+  Pair pair({kForEver});
+  auto stay = [] {
+    cpu_set_t cpu;
+    CPU_ZERO(&cpu);
+    CPU_SET(0, &cpu);
+    if (sched_setaffinity(0, sizeof cpu, &cpu) != 0) GTEST_SKIP() << "CPU 0 is not to be used";
+  };
+  std::thread server([&] {
+    stay();
+    ASSERT_TRUE(pair.server->Accept());
+    ASSERT_TRUE(pair.server->Receive());
+    pair.server->UseSleepFlags();
+    ASSERT_TRUE(pair.server->SendAndReceive(Mid::kSleepFlags, 0, nullptr));
+    ASSERT_TRUE(pair.server->SendAndReceive(Mid::kFStat, 0, nullptr));
+    // The client knows now where this is.
+    while ((pair.client_place() & 1) == 0) usleep(100);
+    EXPECT_EQ(pair.client_place() >> 1, 1u);
+    EXPECT_FALSE(pair.server->SendAndReceive(Mid::kFStat, 0, nullptr));
+  });
+  std::thread client([&] {
+    stay();
+    ASSERT_TRUE(pair.client->Connect());
+    ASSERT_TRUE(pair.client->SendAndReceive(Mid::kSleepFlags, 0, nullptr));
+    pair.client->UseSleepFlags();
+    for (int i = 0; i < 2; ++i) ASSERT_TRUE(pair.client->SendAndReceive(Mid::kFStat, 0, nullptr));
+    pair.client->Shutdown();
+  });
+  client.join();
+  server.join();
 }
 
 TEST(Channel, WorksAcrossProcesses) {

@@ -34,8 +34,8 @@ struct Pair {
   std::atomic<uint32_t>& word(size_t offset) { return *reinterpret_cast<std::atomic<uint32_t>*>(raw + offset); }
   std::atomic<uint32_t>& state() { return word(0); }
   std::atomic<uint32_t>& data_length() { return word(4); }
-  uint32_t client_sleeps() { return word(8); }
-  uint32_t server_sleeps() { return word(12); }
+  uint32_t client_place() { return word(8); }
+  uint32_t server_place() { return word(12); }
   std::string Hex(size_t size) const {
     std::string hex;
     for (size_t i = 0; i < size; ++i) {

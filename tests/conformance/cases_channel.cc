@@ -292,7 +292,7 @@ void AllLanes(Test& t) {
   t.Row("every lane got its answers", Text(channels.size() + 1), right.load());
 }
 
-// Ours alone: message 256. Word 8 is the client's: not 0 means that it sleeps, or says so.
+// Ours alone: message 256. Word 8 is the client's: bit 0 means that it sleeps, or says so.
 void SleepFlags(Test& t) {
   constexpr uint16_t kMid = static_cast<uint16_t>(Mid::kSleepFlags);
   auto channel = Connected(t);
@@ -304,6 +304,10 @@ void SleepFlags(Test& t) {
   t.Row("a request of one who says that it sleeps", "ok", stat());
   channel->SetWord(8, UINT32_MAX);
   t.Row("of one who says it with all bits", "ok", stat());
+  for (uint32_t cpu : {0, 1, 1'000'000}) {
+    channel->SetWord(8, (cpu + 1) << 1 | 1);
+    t.Row("of one who says that it is on CPU " + Text(cpu), "ok", stat());
+  }
   t.Row("on a channel again", "ok", channel->Exchange(kMid, {}));
   t.Row("on a channel with bytes that it does not have", "ok", channel->Exchange(kMid, Bytes(100)));
 }

@@ -1,5 +1,5 @@
-// unconfined_gofer --serve FD=DIR[:OPTION…]: lisafs-gofer's handlers in a process that is not confined, for a build with
-// sanitizers, whose run-time libraries make system calls that lisafs-gofer's filter kills for.
+// unconfined_gofer --serve FD=DIR[:OPTION…]: lisafs-gofer's handlers in a process that is not confined, for a build
+// with sanitizers, whose run-time libraries make system calls that lisafs-gofer's filter kills for.
 
 #include <fcntl.h>
 #include <stdio.h>
