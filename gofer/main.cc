@@ -43,7 +43,7 @@ namespace lisafs {
 namespace {
 
 // The gofer watches a channel this long before it sleeps: a client with more to ask asks within it.
-constexpr SpinPolicy kSpin = {.microseconds = 100, .leaves_shared_cpu = true};
+constexpr SpinPolicy kSpin = {.microseconds = 100};
 
 // Descriptors that are not the clients' to use up: the process's own, and a connection's, which are its socket, its
 // tree, its windows and what its lanes hold for the time of a request.

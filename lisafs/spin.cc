@@ -10,18 +10,10 @@
 
 namespace lisafs {
 
-namespace {
-
-// Those that this process may use. Found out before main, since a confined process cannot ask any more.
-const cpu_set_t kCpus = [] {
+const bool kOneCpu = [] {
   cpu_set_t cpus;
-  if (sched_getaffinity(0, sizeof cpus, &cpus) != 0) CPU_ZERO(&cpus);
-  return cpus;
+  return sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) == 1;
 }();
-
-}  // namespace
-
-const bool kOneCpu = CPU_COUNT(&kCpus) == 1;
 
 // The kernel prefers who asks for the shorter time slice; this is the longest that there is.
 void LetWakersRunFirst() {
@@ -30,12 +22,6 @@ void LetWakersRunFirst() {
   if (attributes.sched_policy != SCHED_OTHER) return;
   attributes.sched_runtime = 100'000'000;
   syscall(SYS_sched_setattr, 0, &attributes, 0);
-}
-
-void LeaveCpu() {
-  cpu_set_t others = kCpus;
-  CPU_CLR(sched_getcpu(), &others);
-  if (sched_setaffinity(0, sizeof others, &others) == 0) sched_setaffinity(0, sizeof kCpus, &kCpus);
 }
 
 void YieldCpu() { sched_yield(); }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <utility>
 
 #include "base/clock.h"
 
@@ -18,9 +17,6 @@ struct SpinPolicy {
   // Called, if not null, by a thread that a client's request keeps waiting: on a channel once it has slept for 0.3 ms,
   // on the socket before it waits for its turn there.
   void (*before_sleep)() = nullptr;
-  // Go on on another CPU once others have come between again and again. Where they are those whose request is waited
-  // for, the peer is elsewhere, and they wait for the spinning to end when it answers.
-  bool leaves_shared_cpu = false;
 };
 
 // Has whoever wakes up on the CPU of this thread, or of those that it starts, run there at once: that may be the very
@@ -33,8 +29,6 @@ extern const bool kOneCpu;
 
 // Gives this CPU to whoever else waits for it, or does nothing.
 void YieldCpu();
-// Goes on on another CPU, or does nothing.
-void LeaveCpu();
 // Passes some 20 ns. On one CPU the peer waits for this very thread to make room: yields.
 void PauseSpinning();
 
@@ -42,9 +36,7 @@ void PauseSpinning();
 class Spinner {
  public:
   explicit Spinner(SpinPolicy policy)
-      : spin_(uint64_t{policy.microseconds} * 1000),
-        before_sleep_(policy.before_sleep),
-        leaves_shared_cpu_(policy.leaves_shared_cpu) {}
+      : spin_(uint64_t{policy.microseconds} * 1000), before_sleep_(policy.before_sleep) {}
 
   void (*before_sleep() const)() { return before_sleep_; }
 
@@ -65,8 +57,6 @@ class Spinner {
         return true;
       }
       const uint64_t now = MonotonicNanoseconds();
-      if (leaves_shared_cpu_ && now - seen > kInterrupted) [[unlikely]]
-        WasInterrupted(now);
       if (now - seen > kDescheduled || now - begin >= patience) {
         no_spin_before_ = now + no_spin_;
         no_spin_ = std::min(no_spin_ * 2, kMostNoSpin);
@@ -77,16 +67,6 @@ class Spinner {
   }
 
  private:
-  // Whoever interrupts for the second time within a millisecond is likely to do so again.
-  void WasInterrupted(uint64_t now) {
-    if (now < no_move_before_) return;
-    if (now - std::exchange(interrupted_, now) > kInterruptedAgain) return;
-    LeaveCpu();
-    no_move_before_ = now + kLeastStay;
-  }
-
-  // Two looks at the clock that far apart mean that somebody else ran in between, and no interrupt's handler.
-  static constexpr uint64_t kInterrupted = 8'000, kInterruptedAgain = 1'000'000, kLeastStay = 2'000'000;
   // Two looks at the clock that far apart mean that the spinning thread was descheduled: others need the CPU more.
   static constexpr uint64_t kDescheduled = 100'000;
   // What a thread may need to run on a CPU that was idle, a virtual one above all. A side that gives up before its peer
@@ -97,9 +77,6 @@ class Spinner {
 
   const uint64_t spin_;  // Nanoseconds.
   void (*const before_sleep_)();
-  const bool leaves_shared_cpu_;
-  uint64_t interrupted_ = 0;  // A time, the last one.
-  uint64_t no_move_before_ = 0;
   uint64_t no_spin_before_ = 0;  // A time.
   uint64_t no_spin_ = kLeastNoSpin;
 };

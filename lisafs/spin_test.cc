@@ -1,7 +1,6 @@
 #include "lisafs/spin.h"
 
 #include <gtest/gtest.h>
-#include <limits.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -92,34 +91,6 @@ TEST(Spinner, LeavesTheCpuToOthersOnceItWasDescheduled) {
   }
   EXPECT_TRUE(left);
   EXPECT_TRUE(spinner.Until(false, seen, [] { return true; }));
-}
-
-// Looks that take so long as if somebody else had run in between.
-TEST(Spinner, GoesToAnotherCpuWhenOthersComeAgainAndAgain) {
-  if (kOneCpu) GTEST_SKIP() << "there is only one CPU";
-  auto moves = [](bool leaves) {
-    Spinner spinner({.microseconds = 50'000, .leaves_shared_cpu = leaves});
-    int cpu = sched_getcpu(), moves = 0;
-    EXPECT_FALSE(spinner.Until(false, seen, [&] {
-      const uint64_t begin = MonotonicNanoseconds();
-      while (MonotonicNanoseconds() - begin < 20'000) continue;
-      if (std::exchange(cpu, sched_getcpu()) != cpu) ++moves;
-      return false;
-    }));
-    return moves;
-  };
-  cpu_set_t before, after;
-  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
-  int most = 0, least = INT_MAX;
-  // Until it is descheduled for longer.
-  for (int i = 0; i < 20; ++i) {
-    most = std::max(most, moves(true));
-    least = std::min(least, moves(false));
-  }
-  EXPECT_GE(most, 2);
-  EXPECT_LT(least, 2);
-  ASSERT_EQ(sched_getaffinity(0, sizeof after, &after), 0);
-  EXPECT_TRUE(CPU_EQUAL(&before, &after));
 }
 
 TEST(LetWakersRunFirst, AsksForALongSliceAndNothingElse) {

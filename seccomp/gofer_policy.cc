@@ -27,8 +27,6 @@ void AllowConnections(SeccompPolicy& policy) {
              {ArgIs(1, MFD_CLOEXEC | MFD_ALLOW_SEALING, "MFD_CLOEXEC|MFD_ALLOW_SEALING")})
       .Allow(SCMP_SYS(pwrite64), "Channel: the size of that file; PWrite")
       .Allow(SCMP_SYS(sendmsg), "responses with descriptors")
-      .Allow(SCMP_SYS(sched_setaffinity), "spinning, where others use the CPU: on another one",
-             {ArgIs(0, 0, "the calling thread")})
       .Allow(SCMP_SYS(setsockopt), "Channel: few descriptors are on their way to a client",
              {ArgIs(1, SOL_SOCKET, "SOL_SOCKET"), ArgIs(2, SO_SNDBUF, "SO_SNDBUF")})
       .Allow(SCMP_SYS(fcntl), "Channel, donated files: a descriptor to give away",

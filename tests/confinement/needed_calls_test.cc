@@ -55,7 +55,6 @@ const std::map<std::string, std::string> kNotAtWork = {
     {"madvise", "libc's choice"},
     {"openat (0: AT_FDCWD)", "libc's choice"},
     {"sched_getaffinity", "at the start"},
-    {"sched_setaffinity", "spinning where others use the CPU"},
     {"sched_yield", "a busy machine"},
     {"ppoll", "poll, where there is only this"},
     {"futex (1: FUTEX_WAKE_BITSET)", "condition variables of libcs to come"},
