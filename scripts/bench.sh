@@ -6,7 +6,7 @@
 #        bench.sh gofer [--json]
 #        bench.sh fuse [--json]
 #        bench.sh listing [--json]
-#        bench.sh fs [start|operations|fio|trees] [--json] [--quick] [--rounds N] [--systems NAME,...] [--plot FILE.svg] [--directory DIR]
+#        bench.sh fs [start|operations|fio|trees] [--json] [--quick] [--rounds N] [--systems NAME,...] [--plot FILE.svg] [--directory DIR] [--annotation KEY=VALUE]
 #   rpc      one null request and its answer between two processes: over shared memory (channel), with both processes on one CPU
 #            (one-cpu), and over a socket
 #   counting what the counters cost a null request, on a CPU each and on one

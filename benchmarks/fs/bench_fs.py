@@ -28,11 +28,16 @@ def parse_arguments():
     parser.add_argument("--plot", metavar="FILE.svg", help="draw the results")
     parser.add_argument("--directory", type=pathlib.Path,
                         help="measure below this directory, with the host's caches dropped before what is cold, instead of in memory")
+    parser.add_argument("--annotation", action="append", default=[], metavar="KEY=VALUE",
+                        help="give the containers this annotation, as dev.lisafs.cache=/mnt=exclusive")
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     for hidden in ("programs", "operations", "root", "module", "cache"):
         parser.add_argument(f"--with-{hidden}", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     arguments.works = arguments.works or WORKS
+    if malformed := [annotation for annotation in arguments.annotation if "=" not in annotation]:
+        parser.error(f"no annotation: {', '.join(malformed)}")
+    arguments.annotations = dict(annotation.split("=", 1) for annotation in arguments.annotation)
     if unknown := set(arguments.works) - set(WORKS):
         parser.error(f"no such work: {', '.join(unknown)}")
     names = [system.name for system in SYSTEMS]
@@ -47,7 +52,7 @@ class Measurement:
         self.place = place
         self.cold_host = arguments.directory is not None
         self.works = [work for name, works in all_works(size, place).items() if name in arguments.works for work in works]
-        self.systems = [system(place, arguments.with_programs, arguments.with_cache) for system in SYSTEMS if system.name in arguments.systems]
+        self.systems = [system(place, arguments.with_programs, arguments.with_cache, arguments.annotations) for system in SYSTEMS if system.name in arguments.systems]
         self.values = {}  # {(work, system): (unit, [value of each round])}
         self.absent = []
 

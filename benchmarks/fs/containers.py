@@ -32,7 +32,7 @@ def run(*command, timeout=600, **options):
     return done.stdout
 
 
-def bundle_config(root, work, tools):
+def bundle_config(root, work, tools, annotations):
     capabilities = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_SETGID", "CAP_SETUID"]
     environment = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/tmp", "LC_ALL=C.UTF-8", "GIT_OPTIONAL_LOCKS=0"]
 
@@ -51,6 +51,7 @@ def bundle_config(root, work, tools):
             "cwd": "/",
             "capabilities": {kind: capabilities for kind in ("bounding", "effective", "permitted")},
         },
+        "annotations": annotations,
         "root": {"path": str(root), "readonly": True},
         "mounts": [
             {"destination": "/proc", "type": "proc", "source": "proc"},
@@ -73,7 +74,8 @@ class System:
     name = "native"
     needs = ["runc"]
 
-    def __init__(self, place, programs, cache):
+    def __init__(self, place, programs, cache, annotations):
+        self.annotations = annotations
         self.place = place
         self.programs = programs
         self.cache = cache
@@ -103,7 +105,7 @@ class System:
         tools = self.share(self.place / "tools", "tools")
         bundle = self.own / "bundle"
         bundle.mkdir(exist_ok=True)
-        (bundle / "config.json").write_text(json.dumps(bundle_config(root, work, tools)), encoding="utf-8")
+        (bundle / "config.json").write_text(json.dumps(bundle_config(root, work, tools, self.annotations)), encoding="utf-8")
         log = self.own / "log"
         # What stays behind keeps the streams it was given.
         with open(log, "wb") as stream:
