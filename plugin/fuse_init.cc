@@ -13,8 +13,7 @@ constexpr uint32_t kPageSize = 4096;
 // FUSE_POSIX_ACL: the kernel heeds access control lists; where there is one, the mode alone would admit too many.
 // FUSE_DONT_MASK: the umask is applied here, since it is not where the directory has a default access control list.
 // FUSE_ATOMIC_O_TRUNC: open and truncate are one request.
-// Not asked for: locks (the kernel's own serve one container), write-back caching (the host could not see writes), and
-// opens that never reach the plugin (open is where a host descriptor comes from).
+// Not asked for: locks (the kernel's own serve one container) and write-back caching (the host could not see writes).
 constexpr uint64_t kWanted = FUSE_ASYNC_READ | FUSE_ASYNC_DIO | FUSE_BIG_WRITES | FUSE_PARALLEL_DIROPS |
                              FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ATOMIC_O_TRUNC | FUSE_MAX_PAGES |
                              FUSE_HANDLE_KILLPRIV_V2 | FUSE_POSIX_ACL | FUSE_DONT_MASK | FUSE_CACHE_SYMLINKS |
